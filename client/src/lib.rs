@@ -1,0 +1,1 @@
+//! The Rust client: attach, resume, and retry with the same id.

@@ -1,0 +1,1 @@
+//! The chat node: the log, the conversations and their delivery.

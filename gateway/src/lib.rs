@@ -1,0 +1,1 @@
+//! The edge: TLS and HTTP by Pingora, policy by a Tower stack.

@@ -1,0 +1,1 @@
+//! The invariants, once: observations in, verdicts out.
