@@ -1,1 +1,12 @@
-//! api
+//! The API: package `nexus.v1` and the code generated from it.
+//!
+//! The `.proto` files under `nexus/v1` are the source; their comments are the documentation.
+
+/// Messages, clients and servers of package `nexus.v1`.
+#[allow(missing_docs, clippy::all)]
+pub mod v1 {
+    tonic::include_proto!("nexus.v1");
+}
+
+/// The encoded `FileDescriptorSet` of the package, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nexus.bin"));
