@@ -1,1 +1,13 @@
-//! The chat node: the log, the conversations and their delivery.
+//! The chat node. Data flows one way through the folders, and each imports only those below it:
+//!
+//! - `api`: the gRPC services, thin.
+//! - `delivery`: hubs and streams: what was appended reaches everybody who is attached.
+//! - `bus`: hints between nodes; a port, and the local one.
+//! - `conversation`: the aggregate: validate, append, fold.
+//! - `log`: the append protocol: buckets, conditions, dedupe.
+//! - [`store`]: the port under it, and the embedded store.
+//! - [`clock`], [`domain`]: what all of them stand on.
+
+pub mod clock;
+pub mod domain;
+pub mod store;
