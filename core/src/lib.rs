@@ -2,12 +2,14 @@
 //!
 //! - `api`: the gRPC services, thin.
 //! - `delivery`: hubs and streams: what was appended reaches everybody who is attached.
-//! - `bus`: hints between nodes; a port, and the local one.
-//! - `conversation`: the aggregate: validate, append, fold.
+//! - [`bus`]: hints between nodes; a port, and the local one.
+//! - [`conversation`]: the aggregate: validate, append, fold.
 //! - `log`: the append protocol: buckets, conditions, dedupe.
 //! - [`store`]: the port under it, and the embedded store.
 //! - [`clock`], [`domain`]: what all of them stand on.
 
+pub mod bus;
 pub mod clock;
+pub mod conversation;
 pub mod domain;
 pub mod store;

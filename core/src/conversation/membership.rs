@@ -1,0 +1,37 @@
+//! When somebody was a member.
+
+use crate::domain::Seq;
+
+/// A span of a log during which a user was a member; one's own join and leave are in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    /// The event by which they joined.
+    pub from: Seq,
+    /// The event by which they left; `None`: still a member.
+    pub to: Option<Seq>,
+}
+
+/// Spans in order, disjoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Intervals(pub Vec<Interval>);
+
+impl Intervals {
+    /// Whether an event may be seen.
+    pub fn covers(&self, seq: Seq) -> bool {
+        self.0.iter().any(|span| span.from <= seq && span.to.is_none_or(|to| seq <= to))
+    }
+
+    /// The span that goes on, if any.
+    pub fn current(&self) -> Option<Interval> {
+        self.0.last().copied().filter(|span| span.to.is_none())
+    }
+
+    /// The part of `first..=last` from `first` on that may be seen without a hole: the first such span clipped.
+    pub fn next_visible(&self, first: Seq, last: Seq) -> Option<(Seq, Seq)> {
+        self.0.iter().find_map(|span| {
+            let from = span.from.max(first);
+            let to = span.to.unwrap_or(Seq::MAX).min(last);
+            (from <= to).then_some((from, to))
+        })
+    }
+}
