@@ -1,6 +1,6 @@
 //! The chat node. Data flows one way through the folders, and each imports only those below it:
 //!
-//! - `api`: the gRPC services, thin.
+//! - [`api`]: the gRPC services, thin.
 //! - `delivery`: hubs and streams: what was appended reaches everybody who is attached.
 //! - [`bus`]: hints between nodes; a port, and the local one.
 //! - [`conversation`]: the aggregate: validate, append, fold.
@@ -8,6 +8,7 @@
 //! - [`store`]: the port under it, and the embedded store.
 //! - [`clock`], [`domain`]: what all of them stand on.
 
+pub mod api;
 pub mod bus;
 pub mod clock;
 pub mod conversation;
