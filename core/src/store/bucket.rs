@@ -1,6 +1,8 @@
 //! What is stored of a bucket: one partition of a conversation's log.
 
+use super::StoreError;
 use crate::domain::{ClientId, Event, Place, Seq, User};
+use std::collections::HashSet;
 
 /// A bucket's key. Its name is its first seq, so two nodes can never open different successors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +84,28 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// Dedupe rows, each of which must not exist yet. No id twice.
     pub dedupe: Vec<(User, ClientId, Dedupe)>,
+}
+
+impl Commit {
+    /// Refuses what would break the log whatever the condition says: a gap, or an id twice. Every store asks first.
+    pub fn check(&self, bucket: &Bucket) -> Result<(), StoreError> {
+        let malformed = |why: String| Err(StoreError::Unavailable(format!("a batch is malformed: {why}")));
+        let mut next = self.expect.map_or(bucket.first, |last| last + 1);
+        for event in &self.events {
+            if event.seq != next {
+                return malformed(format!("event {} stands where {next} belongs", event.seq));
+            }
+            next += 1;
+        }
+        if self.statics.last_seq + 1 != next {
+            return malformed(format!("last_seq is {} before {next}", self.statics.last_seq));
+        }
+        let mut ids = HashSet::with_capacity(self.dedupe.len());
+        match self.dedupe.iter().find(|(user, id, _)| !ids.insert((user, id))) {
+            Some((user, id, _)) => malformed(format!("id {id} of {user} is in it twice")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a conditional batch came to.

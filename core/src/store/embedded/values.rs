@@ -1,0 +1,189 @@
+//! Values: protobuf messages of our own. A field's number is never used again for something else; what a change of
+//! them means for stored data is told by golden files and by [`super::files::FORMAT`].
+
+use crate::{
+    domain::{ClientId, Event, Kind, Name, Seq},
+    store::{Dedupe, Limits, Statics, StoreError},
+};
+use bytes::Bytes;
+use prost::Message;
+use uuid::Uuid;
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredStatics {
+    #[prost(uint64, tag = "1")]
+    last_seq: u64,
+    #[prost(bool, tag = "2")]
+    closed: bool,
+    #[prost(int64, tag = "3")]
+    opened_at: i64,
+    #[prost(int64, tag = "4")]
+    last_at: i64,
+    #[prost(int64, tag = "5")]
+    id_max: i64,
+    #[prost(uint64, tag = "6")]
+    members_at: u64,
+    #[prost(uint64, tag = "7")]
+    messages: u64,
+    #[prost(uint64, tag = "8")]
+    bytes: u64,
+    #[prost(int64, tag = "9")]
+    limit_window_ms: i64,
+    #[prost(uint64, tag = "10")]
+    limit_events: u64,
+    #[prost(uint64, tag = "11")]
+    limit_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredDedupe {
+    #[prost(uint64, tag = "1")]
+    seq: u64,
+    #[prost(int64, tag = "2")]
+    time_ms: i64,
+    #[prost(bytes = "bytes", tag = "3")]
+    digest: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredEvent {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    id: Option<Bytes>,
+    #[prost(string, tag = "2")]
+    sender: String,
+    #[prost(uint32, tag = "3")]
+    kind: u32,
+    #[prost(int64, tag = "4")]
+    time_ms: i64,
+    #[prost(uint64, tag = "5")]
+    target: u64,
+    #[prost(uint64, tag = "6")]
+    messages: u64,
+    #[prost(bool, tag = "7")]
+    erased: bool,
+    #[prost(bytes = "bytes", tag = "8")]
+    body: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredCell {
+    #[prost(uint64, tag = "1")]
+    at: u64,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    value: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredIndex {
+    #[prost(int64, tag = "1")]
+    opened_at: i64,
+}
+
+/// Encodes a bucket's static columns.
+pub fn encode_statics(s: &Statics) -> Vec<u8> {
+    StoredStatics {
+        last_seq: s.last_seq,
+        closed: s.closed,
+        opened_at: s.opened_at,
+        last_at: s.last_at,
+        id_max: s.id_max,
+        members_at: s.members_at,
+        messages: s.messages,
+        bytes: s.bytes,
+        limit_window_ms: s.limits.window_ms,
+        limit_events: s.limits.events,
+        limit_bytes: s.limits.bytes,
+    }
+    .encode_to_vec()
+}
+
+/// Decodes a bucket's static columns.
+pub fn decode_statics(bytes: &[u8]) -> Result<Statics, StoreError> {
+    let s: StoredStatics = decode("static columns", bytes)?;
+    Ok(Statics {
+        last_seq: s.last_seq,
+        closed: s.closed,
+        opened_at: s.opened_at,
+        last_at: s.last_at,
+        id_max: s.id_max,
+        members_at: s.members_at,
+        messages: s.messages,
+        bytes: s.bytes,
+        limits: Limits { window_ms: s.limit_window_ms, events: s.limit_events, bytes: s.limit_bytes },
+    })
+}
+
+/// Encodes a dedupe row.
+pub fn encode_dedupe(d: &Dedupe) -> Vec<u8> {
+    let digest = Bytes::copy_from_slice(&d.digest);
+    StoredDedupe { seq: d.seq, time_ms: d.time_ms, digest }.encode_to_vec()
+}
+
+/// Decodes a dedupe row.
+pub fn decode_dedupe(bytes: &[u8]) -> Result<Dedupe, StoreError> {
+    let d: StoredDedupe = decode("dedupe row", bytes)?;
+    let digest =
+        d.digest.as_ref().try_into().map_err(|_| corrupt("dedupe row", "its digest isn't 32 bytes"))?;
+    Ok(Dedupe { seq: d.seq, time_ms: d.time_ms, digest })
+}
+
+/// Encodes an event, but for its seq, which is in the key.
+pub fn encode_event(e: &Event) -> Vec<u8> {
+    StoredEvent {
+        id: e.id.map(|id| Bytes::copy_from_slice(id.0.as_bytes())),
+        sender: e.sender.as_str().to_owned(),
+        kind: e.kind.0.into(),
+        time_ms: e.time_ms,
+        target: e.target,
+        messages: e.messages,
+        erased: e.erased,
+        body: e.body.clone(),
+    }
+    .encode_to_vec()
+}
+
+/// Decodes an event.
+pub fn decode_event(seq: Seq, bytes: &[u8]) -> Result<Event, StoreError> {
+    let e: StoredEvent = decode("event", bytes)?;
+    let id = e.id.map(|id| Uuid::from_slice(&id)).transpose().map_err(|error| corrupt("event", error))?;
+    Ok(Event {
+        seq,
+        id: id.map(ClientId),
+        sender: Name::new(&e.sender).map_err(|error| corrupt("event", error))?,
+        kind: Kind(e.kind.try_into().map_err(|error| corrupt("event", error))?),
+        time_ms: e.time_ms,
+        target: e.target,
+        messages: e.messages,
+        erased: e.erased,
+        body: e.body,
+    })
+}
+
+/// Encodes a cell; one that was deleted has no value, but keeps its time.
+pub fn encode_cell(at: u64, value: Option<Bytes>) -> Vec<u8> {
+    StoredCell { at, value }.encode_to_vec()
+}
+
+/// Decodes a cell.
+pub fn decode_cell(bytes: &[u8]) -> Result<(u64, Option<Bytes>), StoreError> {
+    let cell: StoredCell = decode("cell", bytes)?;
+    Ok((cell.at, cell.value))
+}
+
+/// Encodes an index row, but for its seq, which is in the key.
+pub fn encode_index(opened_at: i64) -> Vec<u8> {
+    StoredIndex { opened_at }.encode_to_vec()
+}
+
+/// Decodes an index row.
+pub fn decode_index(bytes: &[u8]) -> Result<i64, StoreError> {
+    Ok(decode::<StoredIndex>("index row", bytes)?.opened_at)
+}
+
+fn decode<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, StoreError> {
+    M::decode(bytes).map_err(|error| corrupt(what, error))
+}
+
+fn corrupt(what: &str, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("{what}: {why}"))
+}

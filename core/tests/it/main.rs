@@ -1,0 +1,9 @@
+//! Tests of the core's parts against what a caller notices, in one binary so that it links once.
+//!
+//! - [`store_port`]: what the store port promises, of every implementation.
+//! - [`embedded`]: what the embedded store promises beyond that.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod embedded;
+mod store_port;
