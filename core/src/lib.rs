@@ -4,7 +4,7 @@
 //! - `delivery`: hubs and streams: what was appended reaches everybody who is attached.
 //! - [`bus`]: hints between nodes; a port, and the local one.
 //! - [`conversation`]: the aggregate: validate, append, fold.
-//! - `log`: the append protocol: buckets, conditions, dedupe.
+//! - [`log`]: the append protocol: buckets, conditions, dedupe.
 //! - [`store`]: the port under it, and the embedded store.
 //! - [`clock`], [`domain`]: what all of them stand on.
 
@@ -13,4 +13,5 @@ pub mod bus;
 pub mod clock;
 pub mod conversation;
 pub mod domain;
+pub mod log;
 pub mod store;

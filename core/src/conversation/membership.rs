@@ -28,10 +28,12 @@ impl Intervals {
 
     /// The part of `first..=last` from `first` on that may be seen without a hole: the first such span clipped.
     pub fn next_visible(&self, first: Seq, last: Seq) -> Option<(Seq, Seq)> {
-        self.0.iter().find_map(|span| {
-            let from = span.from.max(first);
-            let to = span.to.unwrap_or(Seq::MAX).min(last);
-            (from <= to).then_some((from, to))
-        })
+        self.within(first, last).first().copied()
+    }
+
+    /// The parts of `first..=last` that may be seen, in order.
+    pub fn within(&self, first: Seq, last: Seq) -> Vec<(Seq, Seq)> {
+        let clip = |span: &Interval| (span.from.max(first), span.to.unwrap_or(Seq::MAX).min(last));
+        self.0.iter().map(clip).filter(|(from, to)| from <= to).collect()
     }
 }

@@ -1,9 +1,78 @@
 //! The aggregate: a conversation decides over its log, appends, and folds what was appended.
+//!
+//! - [`command`]: what somebody wants, and why it may be refused.
+//! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`]. Both are pure.
+//! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
+//! - `writer`: the queue of a conversation, and its batches.
+//! - [`history`]: reading the past, as the members may see it.
+//! - [`membership`]: when somebody was a member. [`rebuild`]: making the views anew. [`metrics`].
+//! - here: all conversations of this node.
 
+pub mod command;
+pub mod decide;
+pub mod fold;
+pub mod history;
+pub mod list;
 pub mod membership;
+pub mod metrics;
+pub mod rebuild;
+pub mod rows;
+pub mod views;
+mod writer;
 
-use crate::domain::{Event, Place, Seq, Tenant, User};
+use crate::{
+    bus::Bus,
+    clock::SharedClock,
+    domain::{Event, Place, Seq, Tenant, User},
+    log,
+    store::{Read, Rows, Store, StoreError},
+};
+pub use command::{Command, CommandError, Receipt, Refusal};
+pub use list::{Markers, Which};
 pub use membership::{Interval, Intervals};
+use metrics::Metrics;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use writer::Conversation;
+
+/// How conversations append.
+#[derive(Clone)]
+pub struct Settings {
+    /// The append protocol's.
+    pub log: log::Settings,
+    /// Limits of a conversation.
+    pub rules: decide::Rules,
+    /// Commands that may wait for one conversation. Default: 1,024.
+    pub queue: usize,
+    /// Commands in one batch. Default: 256.
+    pub batch: usize,
+    /// Bytes of events in one batch, about. Default: 1 MiB.
+    pub batch_bytes: usize,
+    /// How far a client id's time may be ahead, milliseconds. Default: 10 minutes.
+    pub ahead_ms: i64,
+    /// Time in which a command is answered. Default: 10 s.
+    pub deadline: Duration,
+    /// Time that publishing may take before the senders are answered. Default: 200 ms.
+    pub publish: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            log: log::Settings::default(),
+            rules: decide::Rules::default(),
+            queue: 1024,
+            batch: 256,
+            batch_bytes: 1 << 20,
+            ahead_ms: 10 * 60 * 1000,
+            deadline: Duration::from_secs(10),
+            publish: Duration::from_millis(200),
+        }
+    }
+}
 
 /// What is known of the end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,29 +92,129 @@ pub struct Head {
 /// Why a read failed; nothing that a caller can mend.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
-pub struct Fault(#[from] pub crate::store::StoreError);
+pub struct Fault(#[from] pub StoreError);
+
+/// What all conversations of a node share.
+pub(crate) struct Shared {
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    clock: SharedClock,
+    settings: Settings,
+    metrics: Metrics,
+}
 
 /// All conversations of this node.
-pub struct Conversations {}
+pub struct Conversations {
+    shared: Arc<Shared>,
+    open: Mutex<HashMap<Place, Arc<Conversation>>>,
+}
 
 impl Conversations {
+    /// Conversations over a store, whose appends are told to a bus.
+    pub fn new(
+        store: Arc<dyn Store>,
+        bus: Arc<dyn Bus>,
+        clock: SharedClock,
+        settings: Settings,
+        registry: &prometheus::Registry,
+    ) -> Result<Arc<Self>, prometheus::Error> {
+        let metrics = Metrics::new(registry)?;
+        let shared = Arc::new(Shared { store, bus, clock, settings, metrics });
+        Ok(Arc::new(Self { shared, open: Mutex::default() }))
+    }
+
+    fn conversation(&self, place: &Place) -> Arc<Conversation> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Conversation::new(self.shared.clone(), place.clone()));
+        let conversation = open.entry(place.clone()).or_insert_with(made);
+        conversation.touch();
+        conversation.clone()
+    }
+
+    /// Decides a command, appends its event and answers where it stands. It is done even if the caller goes away.
+    pub async fn submit(&self, command: Command) -> Result<Receipt, CommandError> {
+        self.conversation(&command.place).submit(command).await
+    }
+
+    fn log(&self, place: &Place) -> log::Log {
+        let shared = &self.shared;
+        log::Log::new(shared.store.clone(), shared.clock.clone(), place.clone(), shared.settings.log.clone())
+    }
+
     /// The end of a conversation's log; `None` if there is no such conversation.
-    pub async fn head(&self, _place: &Place) -> Result<Option<Head>, Fault> {
-        Ok(None)
+    pub async fn head(&self, place: &Place) -> Result<Option<Head>, Fault> {
+        let latest = self.log(place).tail(Read::Quorum).await?.latest();
+        Ok(latest.map(|statics| Head {
+            last_seq: statics.last_seq,
+            floor: 0,
+            messages: statics.messages,
+            last_at: statics.last_at,
+            members_at: statics.members_at,
+        }))
     }
 
     /// Events above `after`, lowest first, at most `limit`, across buckets.
-    pub async fn events(&self, _place: &Place, _after: Seq, _limit: usize) -> Result<Vec<Event>, Fault> {
-        Ok(Vec::new())
+    pub async fn events(&self, place: &Place, after: Seq, limit: usize) -> Result<Vec<Event>, Fault> {
+        Ok(self.log(place).events_up(after + 1, Seq::MAX, limit).await?)
     }
 
     /// When a user was a member, true at least up to the head that an earlier call of [`Self::head`] returned.
-    pub async fn intervals(&self, _place: &Place, _user: &User) -> Result<Intervals, Fault> {
-        Ok(Intervals::default())
+    pub async fn intervals(&self, place: &Place, user: &User) -> Result<Intervals, Fault> {
+        let Some(head) = self.head(place).await? else { return Ok(Intervals::default()) };
+        let conversation = self.conversation(place);
+        let views = conversation.views(head.members_at).await?;
+        Ok(views.member(user).await?.map(|member| member.intervals()).unwrap_or_default())
     }
 
     /// The conversations that a user may be a member of: a superset, to be checked by [`Self::intervals`].
-    pub async fn memberships(&self, _tenant: &Tenant, _user: &User) -> Result<Vec<Place>, Fault> {
-        Ok(Vec::new())
+    pub async fn memberships(&self, tenant: &Tenant, user: &User) -> Result<Vec<Place>, Fault> {
+        Ok(list::of_user(&*self.shared.store, tenant, user).await?)
+    }
+
+    /// A user's markers in a conversation.
+    pub async fn markers_of(&self, place: &Place, user: &User) -> Result<Markers, Fault> {
+        let found = list::markers(&*self.shared.store, place, list::row_of_user(user)).await?;
+        Ok(found.into_iter().next().map(|(_, markers)| markers).unwrap_or_default())
+    }
+
+    /// Everybody's markers in a conversation, by user, at most `limit`.
+    pub async fn markers(&self, place: &Place, limit: usize) -> Result<Vec<(User, Markers)>, Fault> {
+        let rows = Rows::Range { from: bytes::Bytes::new(), to: None, down: false, limit };
+        Ok(list::markers(&*self.shared.store, place, rows).await?)
+    }
+
+    /// Moves a marker up, durably; `messages` is the running count at that seq.
+    pub async fn mark(
+        &self,
+        place: &Place,
+        user: &User,
+        which: Which,
+        at: Seq,
+        messages: u64,
+    ) -> Result<(), Fault> {
+        Ok(list::mark(&*self.shared.store, place, user, which, at, messages).await?)
+    }
+
+    /// Stores the views of conversations, and forgets those that nobody uses. To be called every few seconds:
+    /// one that was not asked for since the call before is quiet.
+    pub async fn settle(&self) {
+        let all: Vec<Arc<Conversation>> = {
+            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.values().cloned().collect()
+        };
+        for conversation in all {
+            match conversation.flush().await {
+                Ok(()) => {
+                    let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+                    // One here, one in the map: nobody else has it, and nobody can get it meanwhile.
+                    if Arc::strong_count(&conversation) == 2 && conversation.rested() {
+                        open.remove(&conversation.place);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(conversation = %conversation.place.conversation, %error, "views not stored yet");
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,341 @@
+//! What an event does to the views. Pure: the rows that an event touches are given, and changed.
+
+use super::{
+    list,
+    rows::{self, About, Key, Member, MessageRow, Text},
+};
+use crate::{
+    domain::{Event, Seq, User},
+    store::Cell,
+};
+use nexus_proto::v1::{Role, event::Body};
+use std::collections::BTreeMap;
+
+/// Rows by key. A key that is present with nothing was looked up and isn't there.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    about: Option<About>,
+    members: BTreeMap<User, Option<Member>>,
+    messages: BTreeMap<Seq, Option<MessageRow>>,
+}
+
+/// Where a cell that a fold changed belongs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A row of the conversation's views.
+    View(Key),
+    /// The conversation's markers.
+    Markers,
+    /// A user's memberships.
+    Memberships(User),
+}
+
+/// A cell that a fold changed.
+pub type Change = (Place, Cell);
+
+impl Rows {
+    /// What the conversation is; `None` before its first event.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
+    /// A user's row, if it was loaded and exists.
+    pub fn member(&self, user: &User) -> Option<&Member> {
+        self.members.get(user)?.as_ref()
+    }
+
+    /// A message, if it was loaded and exists.
+    pub fn message(&self, seq: Seq) -> Option<&MessageRow> {
+        self.messages.get(&seq)?.as_ref()
+    }
+
+    /// Whether a key was looked up already.
+    pub fn knows(&self, key: &Key) -> bool {
+        match key {
+            Key::About => self.about.is_some(),
+            Key::Member(user) => self.members.contains_key(user),
+            Key::Message(seq) => self.messages.contains_key(seq),
+            Key::Thread(..) => true,
+        }
+    }
+
+    /// Takes a row as it was found.
+    pub fn put_about(&mut self, about: Option<About>) {
+        self.about = about;
+    }
+
+    /// Takes a row as it was found.
+    pub fn put_member(&mut self, user: User, member: Option<Member>) {
+        self.members.insert(user, member);
+    }
+
+    /// Takes a row as it was found.
+    pub fn put_message(&mut self, seq: Seq, message: Option<MessageRow>) {
+        self.messages.insert(seq, message);
+    }
+
+    /// How many rows are held.
+    pub fn held(&self) -> usize {
+        self.members.len() + self.messages.len()
+    }
+
+    /// A copy of some rows, to decide and fold on before it is known whether the events are appended.
+    pub fn copy_of<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Rows {
+        let mut copy = Rows { about: self.about.clone(), ..Rows::default() };
+        for key in keys {
+            match key {
+                Key::Member(user) => copy.put_member(user.clone(), self.member(user).cloned()),
+                Key::Message(seq) => copy.put_message(*seq, self.message(*seq).cloned()),
+                Key::About | Key::Thread(..) => {}
+            }
+        }
+        copy
+    }
+
+    /// Takes over the rows of a copy whose events were appended.
+    pub fn take(&mut self, copy: Rows) {
+        self.about = copy.about;
+        self.members.extend(copy.members);
+        self.messages.extend(copy.messages);
+    }
+
+    /// Drops all rows but the conversation's own. They are in the store.
+    pub fn forget(&mut self) {
+        self.members.clear();
+        self.messages.clear();
+    }
+
+    /// Folds one event in. Its keys ([`touched`]) must be known. Returns the cells that changed.
+    pub fn fold(&mut self, event: &Event, body: &Body) -> Vec<Change> {
+        let mut out = Out { event, changes: Vec::new() };
+        match body {
+            Body::ConversationCreated(b) => {
+                let pair =
+                    if b.kind == 1 { b.members.iter().map(|m| m.user.clone()).collect() } else { Vec::new() };
+                self.about = Some(About {
+                    kind: b.kind,
+                    title: b.title.clone(),
+                    topic: b.topic.clone(),
+                    visibility: b.visibility,
+                    post_role: b.post_role,
+                    creator: event.sender.to_string(),
+                    created_at: event.time_ms,
+                    pair,
+                    ..About::default()
+                });
+                for member in &b.members {
+                    self.join(&member.user, member.role, &mut out);
+                }
+                self.about_changed(|_| {}, &mut out);
+            }
+            Body::ConversationChanged(b) => self.about_changed(
+                |about| {
+                    about.title = b.title.clone().unwrap_or(std::mem::take(&mut about.title));
+                    about.topic = b.topic.clone().unwrap_or(std::mem::take(&mut about.topic));
+                    about.visibility = b.visibility.unwrap_or(about.visibility);
+                    about.post_role = b.post_role.unwrap_or(about.post_role);
+                    about.slow_mode_seconds = b.slow_mode_seconds.unwrap_or(about.slow_mode_seconds);
+                },
+                &mut out,
+            ),
+            Body::MembersAdded(b) => {
+                for member in &b.members {
+                    self.join(&member.user, member.role, &mut out);
+                }
+                self.about_changed(|_| {}, &mut out);
+            }
+            Body::MemberRemoved(b) => self.leave(&b.user, &mut out),
+            Body::RoleChanged(b) => self.change_role(&b.user, b.role, &mut out),
+            Body::MessageSent(b) => {
+                let text = Text {
+                    id: event.id.map(|id| id.to_string()).unwrap_or_default(),
+                    sender: event.sender.to_string(),
+                    time_ms: event.time_ms,
+                    content: b.content.clone(),
+                    reply_to: b.reply_to,
+                    thread: b.thread,
+                    erased: event.erased,
+                    messages: event.messages,
+                    ..Text::default()
+                };
+                let row = MessageRow { text, ..MessageRow::default() };
+                out.main(Key::Message(event.seq), &row.text);
+                out.marker(&event.sender);
+                self.messages.insert(event.seq, Some(row));
+                if b.thread > 0 {
+                    out.main(Key::Thread(b.thread, event.seq), &Text::default());
+                    self.text_changed(b.thread, |text| text.replies += 1, &mut out);
+                }
+            }
+            Body::MessageEdited(b) => self.text_changed(
+                event.target,
+                |text| {
+                    if !text.deleted && !text.erased && !event.erased {
+                        text.content = b.content.clone();
+                    }
+                    text.edited_at = event.time_ms;
+                },
+                &mut out,
+            ),
+            Body::MessageDeleted(_) => self.text_changed(
+                event.target,
+                |text| {
+                    text.content = None;
+                    text.deleted = true;
+                },
+                &mut out,
+            ),
+            Body::ReactionAdded(b) => self.react(event, &b.reaction, true, &mut out),
+            Body::ReactionRemoved(b) => self.react(event, &b.reaction, false, &mut out),
+            Body::MessagePinned(_) => self.pin(event.target, true, &mut out),
+            Body::MessageUnpinned(_) => self.pin(event.target, false, &mut out),
+            Body::Trimmed(_) => {}
+            Body::ErasedEvents(b) => {
+                for seq in &b.seqs {
+                    self.text_changed(
+                        *seq,
+                        |text| {
+                            text.content = None;
+                            text.erased = true;
+                        },
+                        &mut out,
+                    );
+                }
+            }
+        }
+        out.changes
+    }
+
+    fn join(&mut self, user: &str, role: i32, out: &mut Out<'_>) {
+        let Ok(name) = User::new(user) else { return };
+        let member = self.members.entry(name.clone()).or_default().get_or_insert_default();
+        if member.present() {
+            return;
+        }
+        member.from.push(out.event.seq);
+        member.role = role;
+        out.main(Key::Member(name.clone()), member);
+        out.membership(&name, true);
+        // What was said before one joined is not unread.
+        out.marker(&name);
+        if let Some(about) = &mut self.about {
+            about.members += 1;
+            about.owners += u32::from(role == Role::Owner as i32);
+        }
+    }
+
+    fn leave(&mut self, user: &str, out: &mut Out<'_>) {
+        let Ok(name) = User::new(user) else { return };
+        let Some(Some(member)) = self.members.get_mut(&name) else { return };
+        if !member.present() {
+            return;
+        }
+        member.to.push(out.event.seq);
+        let owner = u32::from(member.role == Role::Owner as i32);
+        out.main(Key::Member(name.clone()), member);
+        out.membership(&name, false);
+        self.about_changed(
+            |about| {
+                about.members = about.members.saturating_sub(1);
+                about.owners = about.owners.saturating_sub(owner);
+            },
+            out,
+        );
+    }
+
+    fn change_role(&mut self, user: &str, role: i32, out: &mut Out<'_>) {
+        let Ok(name) = User::new(user) else { return };
+        let Some(Some(member)) = self.members.get_mut(&name) else { return };
+        let [was, is] = [member.role, role].map(|r| u32::from(r == Role::Owner as i32));
+        member.role = role;
+        out.main(Key::Member(name), member);
+        self.about_changed(|about| about.owners = (about.owners + is).saturating_sub(was), out);
+    }
+
+    fn react(&mut self, event: &Event, reaction: &str, given: bool, out: &mut Out<'_>) {
+        let Some(Some(row)) = self.messages.get_mut(&event.target) else { return };
+        let key = (reaction.to_owned(), event.sender.to_string());
+        if row.reactions.contains_key(&key) == given {
+            return;
+        }
+        let cell = rows::reaction_cell(event.target, reaction, event.sender.as_str(), event.seq, given);
+        out.changes.push((Place::View(Key::Message(event.target)), cell));
+        if given {
+            row.reactions.insert(key, event.seq);
+        } else {
+            row.reactions.remove(&key);
+        }
+    }
+
+    fn pin(&mut self, target: Seq, pinned: bool, out: &mut Out<'_>) {
+        self.text_changed(target, |text| text.pinned = pinned, out);
+        self.about_changed(
+            |about| {
+                let was = about.pinned.contains(&target);
+                if pinned && !was {
+                    about.pinned.push(target);
+                } else if !pinned {
+                    about.pinned.retain(|seq| *seq != target);
+                }
+            },
+            out,
+        );
+    }
+
+    fn text_changed(&mut self, seq: Seq, change: impl FnOnce(&mut Text), out: &mut Out<'_>) {
+        if let Some(Some(row)) = self.messages.get_mut(&seq) {
+            change(&mut row.text);
+            out.main(Key::Message(seq), &row.text);
+        }
+    }
+
+    fn about_changed(&mut self, change: impl FnOnce(&mut About), out: &mut Out<'_>) {
+        if let Some(about) = &mut self.about {
+            change(about);
+            out.main(Key::About, about);
+        }
+    }
+}
+
+struct Out<'a> {
+    event: &'a Event,
+    changes: Vec<Change>,
+}
+
+impl Out<'_> {
+    fn main(&mut self, key: Key, value: &impl prost::Message) {
+        let cell = rows::main(&key, self.event.seq, value);
+        self.changes.push((Place::View(key), cell));
+    }
+
+    fn membership(&mut self, user: &User, present: bool) {
+        let cell = list::state(self.event.seq, present);
+        self.changes.push((Place::Memberships(user.clone()), cell));
+    }
+
+    fn marker(&mut self, user: &User) {
+        let cell = list::read_marker(user, self.event.seq, self.event.messages);
+        self.changes.push((Place::Markers, cell));
+    }
+}
+
+/// The rows that deciding on and folding this body may read.
+pub fn touched(sender: &User, target: Seq, body: &Body) -> Vec<Key> {
+    let mut keys = vec![Key::About, Key::Member(sender.clone())];
+    let mut member = |user: &str| keys.extend(User::new(user).ok().map(Key::Member));
+    match body {
+        Body::ConversationCreated(b) => b.members.iter().for_each(|m| member(&m.user)),
+        Body::MembersAdded(b) => b.members.iter().for_each(|m| member(&m.user)),
+        Body::MemberRemoved(b) => member(&b.user),
+        Body::RoleChanged(b) => member(&b.user),
+        Body::MessageSent(b) => {
+            keys.extend([b.reply_to, b.thread].into_iter().filter(|seq| *seq > 0).map(Key::Message));
+        }
+        Body::ErasedEvents(b) => keys.extend(b.seqs.iter().copied().map(Key::Message)),
+        _ => {}
+    }
+    if target > 0 {
+        keys.push(Key::Message(target));
+    }
+    keys
+}

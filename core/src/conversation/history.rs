@@ -1,0 +1,328 @@
+//! Reading a conversation's past, as its members may see it.
+
+use super::{
+    Conversations, Fault, Head, Intervals, Refusal,
+    rows::{self, About, Key, MessageRow, PART, seq_key},
+    views::Views,
+    writer::Conversation,
+};
+use crate::{
+    domain::{Event, Place, Seq, User},
+    store::{Row, Rows, StoreError},
+};
+use bytes::Bytes;
+use nexus_proto::v1::{Covered, Role, Visibility};
+use std::sync::Arc;
+
+/// Partitions of messages that one page looks into; a page that comes to this bound covers less.
+const PARTS: u64 = 64;
+
+/// Why a page can't be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// The caller may not, or asks for something that isn't.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// `at_least` lies above the end of the log.
+    #[error("at_least is {asked}, but the log ends at {last}: wait for the event, or read without at_least")]
+    Ahead {
+        /// What was demanded.
+        asked: Seq,
+        /// Where the log ends.
+        last: Seq,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        ReadError::Fault(Fault(error))
+    }
+}
+
+/// A conversation as one user may see it.
+pub struct Look {
+    /// Which.
+    pub place: Place,
+    /// What it is.
+    pub about: About,
+    /// Its end.
+    pub head: Head,
+    /// When the user was a member.
+    pub intervals: Intervals,
+    /// The user's role; `None`: not a member now.
+    pub role: Option<Role>,
+    /// The seq up to which all this is true, at least.
+    pub reflects: Seq,
+    conversation: Arc<Conversation>,
+}
+
+/// A page of messages.
+pub struct Page {
+    /// Oldest first.
+    pub messages: Vec<(Seq, MessageRow)>,
+    /// Which seqs it covers.
+    pub covered: Covered,
+    /// The seq that the messages reflect.
+    pub reflects: Seq,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Anchor {
+    /// The newest below this seq.
+    Before(Seq),
+    /// The oldest above this seq.
+    After(Seq),
+    /// Half up to and including this seq, half above it.
+    Around(Seq),
+}
+
+impl Conversations {
+    /// A conversation as a user may see it: as a member now or once, or anybody if it is public.
+    pub async fn look(&self, place: &Place, user: &User, at_least: Seq) -> Result<Look, ReadError> {
+        let head = self.head(place).await?.ok_or(Refusal::NoConversation)?;
+        if at_least > head.last_seq {
+            return Err(ReadError::Ahead { asked: at_least, last: head.last_seq });
+        }
+        let conversation = self.conversation(place);
+        let (about, member, reflects) = {
+            let views = conversation.views(head.last_seq).await?;
+            (views.about().await?.ok_or(Refusal::NoConversation)?, views.member(user).await?, views.folded())
+        };
+        if member.is_none() && about.visibility() != Visibility::Public {
+            return Err(Refusal::NoConversation.into());
+        }
+        let role = member.as_ref().filter(|member| member.present()).map(|member| member.role());
+        let intervals = member.map(|member| member.intervals()).unwrap_or_default();
+        Ok(Look { place: place.clone(), about, head, intervals, role, reflects, conversation })
+    }
+
+    /// Turns a time into the first seq whose event is not before it.
+    pub async fn seq_at(&self, look: &Look, time_ms: i64) -> Result<Seq, ReadError> {
+        Ok(self.log(&look.place).seq_at(time_ms, look.head.last_seq).await?)
+    }
+
+    /// A page of the log as it stands, as far as the user may see it.
+    pub async fn visible_events(
+        &self,
+        look: &Look,
+        from: Seq,
+        to: Seq,
+        down: bool,
+        limit: usize,
+    ) -> Result<(Vec<Event>, Covered), ReadError> {
+        let (low, high) = (from.max(1), to.min(look.head.last_seq));
+        let mut spans = look.intervals.within(low, high);
+        if down {
+            spans.reverse();
+        }
+        let log = self.log(&look.place);
+        let mut events: Vec<Event> = Vec::new();
+        for span in spans {
+            let room = limit - events.len();
+            if room == 0 {
+                break;
+            }
+            let page = if down {
+                log.events_down(span.0, span.1, room).await?
+            } else {
+                log.events_up(span.0, span.1, room).await?
+            };
+            events.extend(page);
+        }
+        events.sort_by_key(|event| event.seq);
+        let full = events.len() >= limit;
+        let first = if down && full { events.first().map_or(low, |event| event.seq) } else { low };
+        let last = if !down && full { events.last().map_or(high, |event| event.seq) } else { high };
+        Ok((events, look.covered(first, last)))
+    }
+}
+
+impl Look {
+    /// Refuses those who never were members.
+    pub fn member_once(&self) -> Result<&Self, ReadError> {
+        if self.intervals.0.is_empty() {
+            return Err(Refusal::Denied("you are not a member of this channel: join it first").into());
+        }
+        Ok(self)
+    }
+
+    fn covered(&self, first: Seq, last: Seq) -> Covered {
+        let at_start = first <= 1 || self.intervals.next_visible(1, first - 1).is_none();
+        let at_end = self.intervals.next_visible(last + 1, self.head.last_seq).is_none();
+        Covered { first, last, at_start, at_end }
+    }
+
+    /// A page of messages as they are now.
+    pub async fn messages(&self, anchor: Anchor, limit: usize) -> Result<Page, ReadError> {
+        let views = self.conversation.views(self.head.last_seq).await?;
+        let end = self.head.last_seq;
+        let (messages, first, last) = match anchor {
+            Anchor::Before(seq) => {
+                let high = seq.saturating_sub(1).min(end);
+                let (messages, first) = self.down(&views, high, limit).await?;
+                (messages, first, high)
+            }
+            Anchor::After(seq) => {
+                let low = seq.saturating_add(1);
+                let (messages, last) = self.up(&views, low, limit).await?;
+                (messages, low, last)
+            }
+            Anchor::Around(seq) => {
+                let seq = seq.min(end);
+                let (mut messages, first) = self.down(&views, seq, limit.div_ceil(2)).await?;
+                let (above, last) = self.up(&views, seq + 1, (limit / 2).max(1)).await?;
+                messages.extend(above);
+                (messages, first, last)
+            }
+        };
+        Ok(Page { messages, covered: self.covered(first, last), reflects: views.folded() })
+    }
+
+    /// Some messages by seq.
+    pub async fn some(&self, seqs: &[Seq]) -> Result<(Vec<(Seq, MessageRow)>, Seq), ReadError> {
+        let views = self.conversation.views(self.head.last_seq).await?;
+        let mut seqs = seqs.to_vec();
+        seqs.sort_unstable();
+        seqs.dedup();
+        let mut found = Vec::new();
+        for seq in seqs.into_iter().filter(|seq| self.intervals.covers(*seq)) {
+            let rows = views.read_rows(&Key::Message(seq), Rows::Keys(vec![seq_key(seq)])).await?;
+            found.extend(self.visible(rows)?);
+        }
+        Ok((found, views.folded()))
+    }
+
+    /// The messages of a thread above a seq, and whether there are more.
+    pub async fn thread(
+        &self,
+        root: Seq,
+        after: Seq,
+        limit: usize,
+    ) -> Result<(Vec<(Seq, MessageRow)>, bool, Seq), ReadError> {
+        let seqs: Vec<Seq> = {
+            let views = self.conversation.views(self.head.last_seq).await?;
+            let range = Rows::Range { from: seq_key(after + 1), to: None, down: false, limit: limit + 1 };
+            let rows = views.read_rows(&Key::Thread(root, 0), range).await?;
+            rows.iter().map(rows::key_seq).collect::<Result<_, _>>()?
+        };
+        let more = seqs.len() > limit;
+        let (messages, reflects) = self.some(&seqs[..seqs.len().min(limit)]).await?;
+        Ok((messages, more, reflects))
+    }
+
+    /// Members by name, after a name.
+    pub async fn members(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<(User, rows::Member)>, Seq), ReadError> {
+        let views = self.conversation.views(self.head.last_seq).await?;
+        let mut members = Vec::new();
+        let mut from: Bytes = [after.as_bytes(), &[0]].concat().into();
+        while members.len() < limit {
+            let range = Rows::Range { from: from.clone(), to: None, down: false, limit: limit.max(100) };
+            let page = views.read_members(range).await?;
+            let Some(last) = page.last() else { break };
+            from = [&last.key[..], &[0]].concat().into();
+            for row in &page {
+                let user = std::str::from_utf8(&row.key).ok().and_then(|name| User::new(name).ok());
+                let member = rows::main_cell::<rows::Member>(Some(row))?.filter(|member| member.present());
+                members.extend(user.zip(member));
+            }
+        }
+        members.truncate(limit);
+        Ok((members, views.folded()))
+    }
+
+    /// The newest `limit` visible messages up to `high`, and the lowest seq that was looked at.
+    async fn down(
+        &self,
+        views: &Views,
+        high: Seq,
+        limit: usize,
+    ) -> Result<(Vec<(Seq, MessageRow)>, Seq), ReadError> {
+        let mut messages: Vec<(Seq, MessageRow)> = Vec::new();
+        let mut part = high / PART;
+        for _ in 0..PARTS {
+            // More than is missing are read, since some may be out of sight.
+            let mut to = Some(seq_key(high + 1));
+            loop {
+                let range = Rows::Range { from: Bytes::new(), to, down: true, limit: limit - messages.len() };
+                let page = views.read_rows(&Key::Message(part * PART), range).await?;
+                let Some(lowest) = page.last().map(rows::key_seq).transpose()? else { break };
+                messages.extend(self.visible(page)?);
+                if messages.len() >= limit {
+                    break;
+                }
+                to = Some(seq_key(lowest));
+            }
+            if messages.len() >= limit || part == 0 {
+                break;
+            }
+            part -= 1;
+        }
+        messages.sort_by_key(|(seq, _)| *seq);
+        let first = match messages.first() {
+            Some((seq, _)) if messages.len() >= limit => *seq,
+            _ => (part * PART).max(1),
+        };
+        Ok((messages, first))
+    }
+
+    /// The oldest `limit` visible messages from `low` on, and the highest seq that was looked at.
+    async fn up(
+        &self,
+        views: &Views,
+        low: Seq,
+        limit: usize,
+    ) -> Result<(Vec<(Seq, MessageRow)>, Seq), ReadError> {
+        let end = self.head.last_seq;
+        let mut messages: Vec<(Seq, MessageRow)> = Vec::new();
+        let mut last = low.saturating_sub(1);
+        let mut part = low / PART;
+        for _ in 0..PARTS {
+            if part > end / PART || messages.len() >= limit {
+                break;
+            }
+            let mut from = seq_key(low);
+            loop {
+                let range = Rows::Range {
+                    from,
+                    to: Some(seq_key(end + 1)),
+                    down: false,
+                    limit: limit - messages.len(),
+                };
+                let page = views.read_rows(&Key::Message(part * PART), range).await?;
+                let Some(highest) = page.last().map(rows::key_seq).transpose()? else { break };
+                messages.extend(self.visible(page)?);
+                if messages.len() >= limit {
+                    break;
+                }
+                from = seq_key(highest + 1);
+            }
+            last = ((part + 1) * PART - 1).min(end);
+            part += 1;
+        }
+        if messages.len() >= limit {
+            last = messages.last().map_or(last, |(seq, _)| *seq);
+        }
+        Ok((messages, last.max(low.saturating_sub(1))))
+    }
+
+    fn visible(&self, rows: Vec<Row>) -> Result<Vec<(Seq, MessageRow)>, StoreError> {
+        let mut messages = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let seq = rows::key_seq(row)?;
+            if self.intervals.covers(seq)
+                && let Some(message) = rows::message(row)?
+            {
+                messages.push((seq, message));
+            }
+        }
+        Ok(messages)
+    }
+}

@@ -1,0 +1,225 @@
+//! A conversation's views: the rows in memory, and their way to and from the store.
+//!
+//! What is folded is stored a little later, all at once; then `reflects` is. After a crash the events above `reflects`
+//! are folded again, which changes nothing that was stored already.
+
+use super::{
+    fold::{self, Change, Rows, touched},
+    list,
+    rows::{self, About, Key, Member},
+};
+use crate::{
+    domain::{Event, Place, Seq},
+    log::Log,
+    store::{Cell, Partition, Row, Rows as Ask, Store, StoreError, Sync},
+};
+use bytes::Bytes;
+use std::{collections::BTreeMap, sync::Arc};
+
+const REFLECTS: Bytes = Bytes::from_static(b"v");
+const GENERATION: Bytes = Bytes::from_static(b"g");
+/// Events that are read at once when catching up.
+const PAGE: usize = 200;
+/// Rows that stay in memory after they were stored.
+const KEPT_ROWS: usize = 512;
+/// Cells that may wait to be stored.
+const WAITING_CELLS: usize = 512;
+
+/// The views of one conversation, folded up to a seq.
+pub struct Views {
+    store: Arc<dyn Store>,
+    place: Place,
+    generation: u32,
+    folded: Seq,
+    stored: Seq,
+    rows: Rows,
+    waiting: BTreeMap<Partition, Vec<Cell>>,
+    cells: usize,
+}
+
+impl Views {
+    /// Reads which generation is in force and what it reflects.
+    pub async fn load(store: Arc<dyn Store>, place: Place) -> Result<Self, StoreError> {
+        let (generation, stored) = in_force(&*store, &place).await?;
+        Ok(Self::at(store, place, generation, stored))
+    }
+
+    /// Views of a generation that reflects the log up to a seq.
+    pub(super) fn at(store: Arc<dyn Store>, place: Place, generation: u32, reflects: Seq) -> Self {
+        let (rows, waiting) = (Rows::default(), BTreeMap::new());
+        Self { store, place, generation, folded: reflects, stored: reflects, rows, waiting, cells: 0 }
+    }
+
+    /// The seq up to which the rows are a fold of the log.
+    pub fn folded(&self) -> Seq {
+        self.folded
+    }
+
+    /// Loads rows that are not in memory.
+    pub async fn know(&mut self, keys: &[Key]) -> Result<(), StoreError> {
+        let mut asked: BTreeMap<Partition, Vec<&Key>> = BTreeMap::new();
+        for key in keys.iter().filter(|key| !self.rows.knows(key)) {
+            asked.entry(key.partition(&self.place, self.generation)).or_default().push(key);
+        }
+        for (partition, keys) in asked {
+            let ask = Ask::Keys(keys.iter().map(|key| key.row()).collect());
+            let found = self.store.read_rows(&partition, ask).await?;
+            for key in keys {
+                let row = found.iter().find(|row| row.key == key.row());
+                match key {
+                    Key::About => self.rows.put_about(rows::main_cell(row)?),
+                    Key::Member(user) => self.rows.put_member(user.clone(), rows::main_cell(row)?),
+                    Key::Message(seq) => {
+                        self.rows.put_message(*seq, row.map(rows::message).transpose()?.flatten());
+                    }
+                    Key::Thread(..) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that were loaded.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Takes what a batch that was appended did to a copy of the rows. The events follow what is folded.
+    pub fn take(&mut self, copy: Rows, changes: Vec<Change>, last: Seq) {
+        self.rows.take(copy);
+        self.note(changes);
+        self.folded = last;
+    }
+
+    /// Folds the log in up to a seq.
+    pub async fn catch_up(&mut self, log: &Log, to: Seq) -> Result<(), StoreError> {
+        while self.folded < to {
+            let events = log.events_up(self.folded + 1, to, PAGE).await?;
+            if events.first().is_none_or(|event| event.seq != self.folded + 1) {
+                return Err(StoreError::Corrupt(format!(
+                    "conversation {}: event {} is not in the log",
+                    self.place.conversation,
+                    self.folded + 1
+                )));
+            }
+            for event in &events {
+                self.fold(event).await?;
+            }
+            if self.cells > WAITING_CELLS {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fold(&mut self, event: &Event) -> Result<(), StoreError> {
+        let body = event.decode().map_err(|e| StoreError::Corrupt(format!("event {}: {e}", event.seq)))?;
+        if let Some(body) = body {
+            self.know(&touched(&event.sender, event.target, &body)).await?;
+            let changes = self.rows.fold(event, &body);
+            self.note(changes);
+        }
+        self.folded = event.seq;
+        Ok(())
+    }
+
+    fn note(&mut self, changes: Vec<Change>) {
+        self.cells += changes.len();
+        for (place, cell) in changes {
+            let (partition, cell) = match place {
+                fold::Place::View(key) => (key.partition(&self.place, self.generation), cell),
+                fold::Place::Markers => (Partition::Markers(self.place.clone()), cell),
+                fold::Place::Memberships(user) => {
+                    let partition = Partition::Memberships(self.place.tenant.clone(), user);
+                    (partition, list::membership(&self.place, cell))
+                }
+            };
+            self.waiting.entry(partition).or_default().push(cell);
+        }
+    }
+
+    /// Whether enough waits to be stored.
+    pub fn heavy(&self) -> bool {
+        self.cells > WAITING_CELLS || self.rows.held() > 4 * KEPT_ROWS
+    }
+
+    /// Stores what was folded, then what it reflects.
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
+        if self.stored == self.folded {
+            return Ok(());
+        }
+        // Kept until all of it is stored: writing it again changes nothing.
+        for (partition, cells) in &self.waiting {
+            self.store.write_cells(partition, last_of_each(cells), Sync::Later).await?;
+        }
+        store_reflects(&*self.store, &self.place, self.generation, self.folded).await?;
+        self.waiting.clear();
+        self.cells = 0;
+        self.stored = self.folded;
+        if self.rows.held() > KEPT_ROWS {
+            self.rows.forget();
+        }
+        Ok(())
+    }
+
+    /// What the conversation is, from the store. Call after [`Self::flush`], like all reads below.
+    pub async fn about(&self) -> Result<Option<About>, StoreError> {
+        rows::main_cell(self.read(&Key::About).await?.as_ref())
+    }
+
+    /// A user's row, from the store.
+    pub async fn member(&self, user: &crate::domain::User) -> Result<Option<Member>, StoreError> {
+        rows::main_cell(self.read(&Key::Member(user.clone())).await?.as_ref())
+    }
+
+    async fn read(&self, key: &Key) -> Result<Option<Row>, StoreError> {
+        let partition = key.partition(&self.place, self.generation);
+        Ok(self.store.read_rows(&partition, Ask::Keys(vec![key.row()])).await?.pop())
+    }
+
+    /// Members' rows, from the store.
+    pub async fn read_members(&self, ask: Ask) -> Result<Vec<Row>, StoreError> {
+        self.store.read_rows(&rows::members(&self.place, self.generation), ask).await
+    }
+
+    /// Rows of the view that a key is in, from the store.
+    pub async fn read_rows(&self, like: &Key, ask: Ask) -> Result<Vec<Row>, StoreError> {
+        self.store.read_rows(&like.partition(&self.place, self.generation), ask).await
+    }
+}
+
+fn last_of_each(cells: &[Cell]) -> Vec<Cell> {
+    let last: BTreeMap<_, _> = cells.iter().map(|cell| ((&cell.row, &cell.column), cell)).collect();
+    last.into_values().cloned().collect()
+}
+
+/// The generation in force, and what it reflects.
+pub(super) async fn in_force(store: &dyn Store, place: &Place) -> Result<(u32, Seq), StoreError> {
+    let row = store.read_rows(&Partition::Reflects(place.clone()), Ask::Keys(vec![REFLECTS])).await?.pop();
+    let Some(row) = row else { return Ok((0, 0)) };
+    let generation = row.cells.get(&GENERATION).map_or(0, |(at, _)| *at as u32);
+    let reflects = row.cells.get(&column_of(generation)).map_or(0, |(at, _)| *at);
+    Ok((generation, reflects))
+}
+
+/// Says what a generation reflects.
+pub(super) async fn store_reflects(
+    store: &dyn Store,
+    place: &Place,
+    generation: u32,
+    reflects: Seq,
+) -> Result<(), StoreError> {
+    let cell = Cell { row: REFLECTS, column: column_of(generation), at: reflects, value: Some(Bytes::new()) };
+    store.write_cells(&Partition::Reflects(place.clone()), vec![cell], Sync::Later).await
+}
+
+/// Puts a generation in force.
+pub(super) async fn enforce(store: &dyn Store, place: &Place, generation: u32) -> Result<(), StoreError> {
+    let cell =
+        Cell { row: REFLECTS, column: GENERATION, at: u64::from(generation), value: Some(Bytes::new()) };
+    store.write_cells(&Partition::Reflects(place.clone()), vec![cell], Sync::Now).await
+}
+
+fn column_of(generation: u32) -> Bytes {
+    format!("r{generation}").into()
+}

@@ -1,0 +1,501 @@
+//! Appending to one conversation: a queue, one batch in flight, and what is sent meanwhile is the next batch.
+
+use super::{
+    Shared,
+    command::{Command, CommandError, Receipt, Refusal},
+    fold::{Rows, touched},
+    list,
+    rows::Key,
+    views::Views,
+};
+use crate::{
+    bus::Hint,
+    domain::{ClientId, Event, Place, Seq, User, event::encode_body},
+    log::{Appended, Entry, Found, Log, Tail},
+    store::{Dedupe, Read, StoreError},
+};
+use nexus_proto::v1::event::Body;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::sync::{RwLock, RwLockReadGuard, oneshot};
+
+/// Rounds after which a batch that others keep overtaking is given back to its senders.
+const ROUNDS: usize = 16;
+/// Ids that are remembered, so that a quick retry is answered from memory.
+const REMEMBERED: usize = 1024;
+
+type Answer = Result<Receipt, CommandError>;
+
+/// A command that waits for its answer.
+struct Pending {
+    command: Command,
+    digest: [u8; 32],
+    answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Pending>,
+    driven: bool,
+}
+
+/// A conversation on this node.
+pub(super) struct Conversation {
+    pub(super) log: Log,
+    pub(super) place: Place,
+    shared: Arc<Shared>,
+    queue: Mutex<Queue>,
+    turn: tokio::sync::Mutex<Turn>,
+    views: RwLock<Option<Views>>,
+    used: AtomicBool,
+}
+
+/// What only the one who appends needs.
+#[derive(Default)]
+struct Turn {
+    tail: Option<Tail>,
+    noted: i64,
+    remembered: HashMap<(User, ClientId), Dedupe>,
+    order: VecDeque<(User, ClientId)>,
+}
+
+impl Turn {
+    fn remember(&mut self, sender: &User, id: ClientId, dedupe: Dedupe) {
+        let key = (sender.clone(), id);
+        if self.remembered.insert(key.clone(), dedupe).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.remembered.remove(&oldest);
+        }
+    }
+}
+
+impl Conversation {
+    pub(super) fn new(shared: Arc<Shared>, place: Place) -> Self {
+        let log =
+            Log::new(shared.store.clone(), shared.clock.clone(), place.clone(), shared.settings.log.clone());
+        Self {
+            log,
+            place,
+            shared,
+            queue: Mutex::default(),
+            turn: Default::default(),
+            views: RwLock::new(None),
+            used: AtomicBool::new(true),
+        }
+    }
+
+    /// Notes that somebody asked for this conversation.
+    pub(super) fn touch(&self) {
+        self.used.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody asked for it since this was called before.
+    pub(super) fn rested(&self) -> bool {
+        !self.used.swap(false, Ordering::Relaxed)
+    }
+
+    /// Queues a command and waits for its receipt. What is queued is done even if the caller goes away.
+    pub(super) async fn submit(self: &Arc<Self>, command: Command) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let digest = command.digest();
+        {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.waiting.len() >= self.shared.settings.queue {
+                self.shared.metrics.queue_full.inc();
+                return Err(CommandError::Busy("the conversation's queue is full".into()));
+            }
+            queue.waiting.push_back(Pending { command, digest, answer });
+            if !queue.driven {
+                queue.driven = true;
+                tokio::spawn(Self::drive(self.clone()));
+            }
+        }
+        match tokio::time::timeout(self.shared.settings.deadline, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(CommandError::Unknown("the append was broken off".into())),
+            Err(_) => Err(CommandError::Unknown("the append took too long".into())),
+        }
+    }
+
+    async fn drive(self: Arc<Self>) {
+        let guard = Driven(&self);
+        let mut turn = self.turn.lock().await;
+        while let Some(batch) = self.next_batch() {
+            self.process(&mut turn, batch).await;
+        }
+        drop(turn);
+        std::mem::forget(guard);
+    }
+
+    /// What waits, up to a batch; `None` ends the driving, under the same lock under which it is begun.
+    fn next_batch(&self) -> Option<Vec<Pending>> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = queue.waiting.len().min(self.shared.settings.batch);
+        queue.driven = count > 0;
+        (count > 0).then(|| queue.waiting.drain(..count).collect())
+    }
+
+    async fn process(&self, turn: &mut Turn, mut batch: Vec<Pending>) {
+        for _ in 0..ROUNDS {
+            match self.round(turn, &mut batch).await {
+                Ok(()) if batch.is_empty() => return,
+                Ok(()) => self.shared.metrics.append_retries.inc(),
+                Err(error) => {
+                    turn.tail = None;
+                    let error = match error {
+                        StoreError::Unavailable(why) => CommandError::Busy(why),
+                        StoreError::Unknown(why) | StoreError::Corrupt(why) => CommandError::Unknown(why),
+                    };
+                    tracing::warn!(conversation = %self.place.conversation, %error, "append failed");
+                    batch.into_iter().for_each(|p| answer(p, Err(error.clone())));
+                    return;
+                }
+            }
+        }
+        batch.into_iter().for_each(|p| answer(p, Err(CommandError::Busy("others append faster".into()))));
+    }
+
+    /// One batch: what is settled is answered and leaves it, what isn't stays in it.
+    async fn round(&self, turn: &mut Turn, batch: &mut Vec<Pending>) -> Result<(), StoreError> {
+        let tail = match turn.tail {
+            Some(tail) => tail,
+            None => self.log.tail(Read::Serial).await?,
+        };
+        let (tail, room) = self.log.make_room(tail).await?;
+        turn.tail = Some(tail);
+        self.answer_known(turn, &tail, batch).await?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = batch
+            .iter()
+            .flat_map(|p| touched(&p.command.sender, p.command.target, &p.command.body))
+            .collect();
+        let mut rows = {
+            let mut views = self.views.write().await;
+            let views = self.loaded(&mut views).await?;
+            if views.folded() > tail.last_seq() {
+                // Somebody else appended, and a reader has folded it already.
+                turn.tail = Some(self.log.tail(Read::Serial).await?);
+                return Ok(());
+            }
+            views.catch_up(&self.log, tail.last_seq()).await?;
+            views.know(&keys).await?;
+            views.rows().copy_of(&keys)
+        };
+        let plan = self.plan(&tail, room, &mut rows, batch);
+        if plan.entries.is_empty() {
+            return self.refuse(&tail, batch, plan.refused).await;
+        }
+        if !plan.joining.is_empty() {
+            list::point(&*self.shared.store, &self.place, plan.joining.clone(), tail.last_seq() + 1).await?;
+        }
+        let timer = self.shared.metrics.append_seconds.start_timer();
+        let appended = self.log.append(tail, &plan.entries, &mut turn.noted).await?;
+        timer.observe_duration();
+        match appended {
+            Appended::Done(after) => {
+                turn.tail = Some(after);
+                self.shared.metrics.events.inc_by(plan.entries.len() as u64);
+                self.shared.metrics.appends.inc();
+                let last = after.last_seq();
+                let users = plan.moved.clone();
+                let events: Arc<[Event]> = plan.entries.iter().map(|entry| entry.event.clone()).collect();
+                self.taken(rows, plan.changes, tail.last_seq(), last).await?;
+                self.publish(events, users).await;
+                let mut seqs = plan.seqs;
+                let mut rest = Vec::new();
+                let mut refused = Vec::new();
+                for (index, pending) in std::mem::take(batch).into_iter().enumerate() {
+                    if let Some(dedupe) = seqs.remove(&index) {
+                        if let Some(id) = pending.command.id {
+                            turn.remember(&pending.command.sender, id, dedupe);
+                        }
+                        answer(pending, Ok(Receipt { seq: dedupe.seq, time_ms: dedupe.time_ms }));
+                    } else if let Some(refusal) = plan.refused.get(&index) {
+                        refused.push((pending, refusal.clone()));
+                    } else {
+                        rest.push(pending);
+                    }
+                }
+                *batch = rest;
+                for (pending, refusal) in refused {
+                    self.refuse_one(&tail, pending, refusal).await?;
+                }
+                Ok(())
+            }
+            Appended::Again(now, found) => {
+                self.shared.metrics.append_refused.inc();
+                turn.tail = Some(now);
+                for (entry, dedupe) in plan.entries.iter().zip(found) {
+                    if let (Some(id), Some(dedupe)) = (entry.event.id, dedupe) {
+                        turn.remember(&entry.event.sender, id, dedupe);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers what is known to be in the log already, and what is too old to tell.
+    async fn answer_known(
+        &self,
+        turn: &mut Turn,
+        tail: &Tail,
+        batch: &mut Vec<Pending>,
+    ) -> Result<(), StoreError> {
+        for pending in std::mem::take(batch) {
+            let Some(id) = pending.command.id else {
+                batch.push(pending);
+                continue;
+            };
+            let sender = &pending.command.sender;
+            let known = turn.remembered.get(&(sender.clone(), id)).copied();
+            let found = match known {
+                Some(dedupe) => Ok(Found::Event(dedupe)),
+                None => self.log.find_closed(tail, sender, id).await,
+            };
+            match found {
+                Ok(Found::Event(dedupe)) => answer_first(pending, dedupe),
+                Ok(Found::Beyond) => answer(pending, Err(Refusal::Beyond { horizon: self.horizon() }.into())),
+                Ok(Found::Nowhere) => batch.push(pending),
+                Err(error) => {
+                    batch.push(pending);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn horizon(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.shared.settings.log.horizon.age_ms.unsigned_abs())
+    }
+
+    /// Decides the batch in order, folding as it goes.
+    fn plan(&self, tail: &Tail, room: u64, rows: &mut Rows, batch: &mut Vec<Pending>) -> Plan {
+        let mut plan = Plan::default();
+        let latest = tail.latest();
+        let now = self.shared.clock.now_ms();
+        let time_ms = now.max(latest.map_or(0, |statics| statics.last_at));
+        let mut messages = latest.map_or(0, |statics| statics.messages);
+        let mut bytes = 0;
+        let mut firsts: HashMap<(User, ClientId), usize> = HashMap::new();
+        for (index, pending) in batch.iter().enumerate() {
+            let Command { sender, id, target, body, .. } = &pending.command;
+            if plan.entries.len() as u64 >= room || bytes > self.shared.settings.batch_bytes {
+                break;
+            }
+            if let Some(id) = id {
+                // The same id twice in one batch would be appended twice: the second waits for what the first becomes.
+                if firsts.contains_key(&(sender.clone(), *id)) {
+                    continue;
+                }
+                if id.time_ms() > now + self.shared.settings.ahead_ms {
+                    plan.refused.insert(index, ahead(now));
+                    continue;
+                }
+            }
+            match self.shared.settings.rules.decide(rows, &pending.command) {
+                Err(refusal) => {
+                    plan.refused.insert(index, refusal);
+                }
+                Ok(decided) => {
+                    messages += u64::from(matches!(body, Body::MessageSent(_)));
+                    let (kind, encoded) = encode_body(&decided);
+                    let event = Event {
+                        seq: tail.last_seq() + 1 + plan.entries.len() as Seq,
+                        id: *id,
+                        sender: sender.clone(),
+                        kind,
+                        time_ms,
+                        target: *target,
+                        messages,
+                        erased: false,
+                        body: encoded,
+                    };
+                    bytes += event.size();
+                    plan.note_members(&decided);
+                    plan.changes.extend(rows.fold(&event, &decided));
+                    let dedupe = Dedupe { seq: event.seq, time_ms, digest: pending.digest };
+                    plan.seqs.insert(index, dedupe);
+                    plan.entries.push(Entry { event, digest: pending.digest });
+                    if let Some(id) = id {
+                        firsts.insert((sender.clone(), *id), index);
+                    }
+                }
+            }
+        }
+        plan
+    }
+
+    /// Answers refusals when nothing of the batch is appended; nothing else of it is decided then.
+    async fn refuse(
+        &self,
+        tail: &Tail,
+        batch: &mut Vec<Pending>,
+        mut refused: HashMap<usize, Refusal>,
+    ) -> Result<(), StoreError> {
+        for (index, pending) in std::mem::take(batch).into_iter().enumerate() {
+            match refused.remove(&index) {
+                Some(refusal) => self.refuse_one(tail, pending, refusal).await?,
+                None => batch.push(pending),
+            }
+        }
+        Ok(())
+    }
+
+    /// A retry of what was appended once gets the first result, whatever would be decided about it now.
+    async fn refuse_one(&self, tail: &Tail, pending: Pending, refusal: Refusal) -> Result<(), StoreError> {
+        let first = match pending.command.id {
+            Some(id) => self.log.find_open(tail, &pending.command.sender, id).await,
+            None => Ok(None),
+        };
+        match first {
+            Ok(Some(dedupe)) => answer_first(pending, dedupe),
+            Ok(None) => answer(pending, Err(refusal.into())),
+            Err(error) => {
+                answer(pending, Err(CommandError::Unknown(error.to_string())));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn taken(
+        &self,
+        rows: Rows,
+        changes: Vec<super::fold::Change>,
+        before: Seq,
+        last: Seq,
+    ) -> Result<(), StoreError> {
+        let mut guard = self.views.write().await;
+        let Some(views) = guard.as_mut() else { return Ok(()) };
+        if views.folded() == before {
+            views.take(rows, changes, last);
+        }
+        if views.heavy()
+            && let Err(error) = views.flush().await
+        {
+            // The log has it; what isn't stored of the views is folded again.
+            tracing::warn!(conversation = %self.place.conversation, %error, "views not stored yet");
+        }
+        Ok(())
+    }
+
+    /// Tells the bus, before the senders hear of it, but never for long: the log has it.
+    async fn publish(&self, events: Arc<[Event]>, moved: Vec<User>) {
+        let publish = async {
+            let mut heard =
+                self.shared.bus.publish(Hint::Appended { place: self.place.clone(), events }).await;
+            for user in moved {
+                heard &= self
+                    .shared
+                    .bus
+                    .publish(Hint::Memberships { tenant: self.place.tenant.clone(), user })
+                    .await;
+            }
+            heard
+        };
+        if !matches!(tokio::time::timeout(self.shared.settings.publish, publish).await, Ok(true)) {
+            self.shared.metrics.publish_failures.inc();
+        }
+    }
+
+    async fn loaded<'a>(&self, views: &'a mut Option<Views>) -> Result<&'a mut Views, StoreError> {
+        if views.is_none() {
+            *views = Some(Views::load(self.shared.store.clone(), self.place.clone()).await?);
+        }
+        views.as_mut().ok_or_else(|| StoreError::Unavailable("the views are not loaded".into()))
+    }
+
+    /// The views, stored and folded up to a seq at least, for reading from the store.
+    pub(super) async fn views(&self, at_least: Seq) -> Result<RwLockReadGuard<'_, Views>, StoreError> {
+        let mut guard = self.views.write().await;
+        let views = self.loaded(&mut guard).await?;
+        if views.folded() < at_least {
+            views.catch_up(&self.log, at_least).await?;
+        }
+        views.flush().await?;
+        let guard = guard.downgrade();
+        RwLockReadGuard::try_map(guard, Option::as_ref)
+            .map_err(|_| StoreError::Unavailable("the views are not loaded".into()))
+    }
+
+    /// Stores what is folded.
+    pub(super) async fn flush(&self) -> Result<(), StoreError> {
+        match self.views.write().await.as_mut() {
+            Some(views) => views.flush().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a batch is to do, by the index of each command in it.
+#[derive(Default)]
+struct Plan {
+    entries: Vec<Entry>,
+    seqs: HashMap<usize, Dedupe>,
+    refused: HashMap<usize, Refusal>,
+    changes: Vec<super::fold::Change>,
+    /// Users who become members.
+    joining: Vec<User>,
+    /// Users whose membership changes.
+    moved: Vec<User>,
+}
+
+impl Plan {
+    fn note_members(&mut self, body: &Body) {
+        let (joining, leaving): (&[_], _) = match body {
+            Body::ConversationCreated(b) => (&b.members, None),
+            Body::MembersAdded(b) => (&b.members, None),
+            Body::MemberRemoved(b) => (&[], Some(&b.user)),
+            _ => (&[], None),
+        };
+        let joining: Vec<User> = joining.iter().filter_map(|m| User::new(&m.user).ok()).collect();
+        self.moved.extend(joining.iter().cloned());
+        self.moved.extend(leaving.and_then(|user| User::new(user).ok()));
+        self.joining.extend(joining);
+    }
+}
+
+/// Ends the driving if it is broken off, so that the next command starts it again.
+struct Driven<'a>(&'a Conversation);
+
+impl Drop for Driven<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).driven = false;
+    }
+}
+
+fn answer(pending: Pending, what: Answer) {
+    // Whoever asked may be gone.
+    let _ = pending.answer.send(what);
+}
+
+/// The first result of an id, if it is the same request.
+fn answer_first(pending: Pending, first: Dedupe) {
+    let what = if first.digest == pending.digest {
+        Ok(Receipt { seq: first.seq, time_ms: first.time_ms })
+    } else {
+        let why = format!("was used for another request (seq {}): make a new one for new content", first.seq);
+        Err(Refusal::Invalid { field: "client_id", why }.into())
+    };
+    answer(pending, what);
+}
+
+fn ahead(now: i64) -> Refusal {
+    let why = format!(
+        "its time is too far ahead of the server's, which is {now} ms: make ids with the server's time"
+    );
+    Refusal::Invalid { field: "client_id", why }
+}

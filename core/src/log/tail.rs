@@ -1,0 +1,66 @@
+//! Where a log ends.
+
+use super::Log;
+use crate::{
+    domain::Seq,
+    store::{Bucket, Read, Statics, StoreError},
+};
+
+/// The end of a log: the bucket that the next event goes into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    /// The bucket's name.
+    pub first: Seq,
+    /// Its static columns; `None`: not opened yet.
+    pub opened: Option<Statics>,
+    /// The newest closed bucket and its static columns; `None`: there is none.
+    pub closed: Option<(Seq, Statics)>,
+}
+
+impl Tail {
+    /// The log that has no event yet.
+    pub const EMPTY: Tail = Tail { first: 1, opened: None, closed: None };
+
+    /// The columns that an opening append carries over, or the open bucket's.
+    pub fn latest(&self) -> Option<Statics> {
+        self.opened.or(self.closed.map(|(_, statics)| statics))
+    }
+
+    /// Last seq of the log; 0 if there is none.
+    pub fn last_seq(&self) -> Seq {
+        self.opened.map_or(self.first - 1, |statics| statics.last_seq)
+    }
+}
+
+impl Log {
+    pub(super) fn bucket(&self, first: Seq) -> Bucket {
+        Bucket { place: self.place.clone(), first }
+    }
+
+    /// Finds the end: the newest row of the index, followed forward through closed buckets.
+    pub async fn tail(&self, read: Read) -> Result<Tail, StoreError> {
+        let Some(row) = self.store.index(&self.place, Seq::MAX, 1).await?.pop() else {
+            return Ok(Tail::EMPTY);
+        };
+        let mut first = row.first;
+        let mut closed = None;
+        let mut opened = self.store.statics(&self.bucket(first), read).await?;
+        if opened.is_none() && first > 1 {
+            // The index names a bucket that nobody has opened yet: the one before it was closed first.
+            let before = self.store.index(&self.place, first - 1, 1).await?.pop();
+            let before = before.ok_or_else(|| self.broken("the index lost the bucket before", first))?.first;
+            let statics = self.store.statics(&self.bucket(before), read).await?;
+            closed = Some((before, statics.ok_or_else(|| self.broken("there is no bucket", before))?));
+        }
+        while let Some(statics) = opened.filter(|statics| statics.closed) {
+            closed = Some((first, statics));
+            first = statics.last_seq + 1;
+            opened = self.store.statics(&self.bucket(first), read).await?;
+        }
+        Ok(Tail { first, opened, closed })
+    }
+
+    pub(super) fn broken(&self, what: &str, seq: Seq) -> StoreError {
+        StoreError::Corrupt(format!("conversation {}: {what} {seq}", self.place.conversation))
+    }
+}
