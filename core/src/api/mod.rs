@@ -1,5 +1,31 @@
 //! The gRPC services. Each only checks its request, calls what does the work, and puts the outcome into words.
 //!
-//! - [`identity`]: who calls.
+//! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
+//! - `conversations`, `messages`, `history`, `markers`: a service each.
+//! - [`development`]: tokens and the lobby, in development only.
+//! - [`wire`]: rows and events as clients see them.
 
+pub mod check;
+mod conversations;
+pub mod development;
+mod history;
 pub mod identity;
+mod markers;
+mod messages;
+pub mod status;
+pub mod wire;
+
+use crate::{clock::SharedClock, conversation::Conversations};
+use std::sync::Arc;
+
+/// What the services stand on.
+pub struct Api {
+    /// The conversations of this node.
+    pub conversations: Arc<Conversations>,
+    /// The time of day.
+    pub clock: SharedClock,
+    /// Limits of requests.
+    pub limits: check::Limits,
+    /// Makes ids.
+    pub ids: development::Ids,
+}

@@ -284,10 +284,7 @@ impl Look {
         let mut messages: Vec<(Seq, MessageRow)> = Vec::new();
         let mut last = low.saturating_sub(1);
         let mut part = low / PART;
-        for _ in 0..PARTS {
-            if part > end / PART || messages.len() >= limit {
-                break;
-            }
+        while part <= (end / PART).min(low / PART + PARTS - 1) && messages.len() < limit {
             let mut from = seq_key(low);
             loop {
                 let range = Rows::Range {

@@ -21,7 +21,7 @@ pub mod views;
 mod writer;
 
 use crate::{
-    bus::Bus,
+    bus::{Bus, Hint},
     clock::SharedClock,
     domain::{Event, Place, Seq, Tenant, User},
     log,
@@ -193,6 +193,14 @@ impl Conversations {
         messages: u64,
     ) -> Result<(), Fault> {
         Ok(list::mark(&*self.shared.store, place, user, which, at, messages).await?)
+    }
+
+    /// Tells all nodes something that makes no promise, within the time that publishing may take.
+    pub async fn tell(&self, hint: Hint) {
+        let heard = tokio::time::timeout(self.shared.settings.publish, self.shared.bus.publish(hint)).await;
+        if !matches!(heard, Ok(true)) {
+            self.shared.metrics.publish_failures.inc();
+        }
     }
 
     /// Stores the views of conversations, and forgets those that nobody uses. To be called every few seconds:

@@ -282,7 +282,7 @@ impl Conversation {
     }
 
     /// Decides the batch in order, folding as it goes.
-    fn plan(&self, tail: &Tail, room: u64, rows: &mut Rows, batch: &mut Vec<Pending>) -> Plan {
+    fn plan(&self, tail: &Tail, room: u64, rows: &mut Rows, batch: &[Pending]) -> Plan {
         let mut plan = Plan::default();
         let latest = tail.latest();
         let now = self.shared.clock.now_ms();

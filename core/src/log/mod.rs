@@ -25,7 +25,7 @@ use crate::{
 use std::sync::Arc;
 
 /// What the protocol needs besides the conversation.
-#[derive(Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// When buckets close.
     pub limits: Limits,
@@ -33,12 +33,6 @@ pub struct Settings {
     pub horizon: Horizon,
     /// Whether appends are noted in `recent`, which only a bus that can lose hints needs.
     pub recent: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { limits: Limits::default(), horizon: Horizon::default(), recent: false }
-    }
 }
 
 /// The log of one conversation. Holds no state of it.

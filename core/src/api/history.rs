@@ -1,0 +1,95 @@
+//! The history service.
+
+use super::{
+    Api,
+    check::{invalid, place, seq},
+    identity::caller,
+    status, wire,
+};
+use crate::conversation::history::{Anchor, Look, Page};
+use nexus_proto::v1::{self, history_service_server::HistoryService, list_messages_request::Anchor as Asked};
+use tonic::{Request, Response, Status};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Api {
+    /// The conversation as the caller may see it, having been a member once.
+    async fn past<T>(&self, request: &Request<T>, conversation: &str, at_least: u64) -> Result<Look, Status> {
+        let caller = caller(request)?;
+        let place = place(&caller.tenant, conversation)?;
+        let look = self.conversations.look(&place, &caller.user, at_least).await.map_err(status::read)?;
+        look.member_once().map_err(status::read)?;
+        Ok(look)
+    }
+
+    async fn anchor(&self, look: &Look, asked: Option<Asked>) -> Result<Anchor, Status> {
+        let at = async |time| self.conversations.seq_at(look, time).await.map_err(status::read);
+        Ok(match asked {
+            None => Anchor::Before(u64::MAX),
+            Some(Asked::BeforeSeq(seq)) => Anchor::Before(seq),
+            Some(Asked::AfterSeq(seq)) => Anchor::After(seq),
+            Some(Asked::AroundSeq(seq)) => Anchor::Around(seq),
+            Some(Asked::BeforeTimeMs(time)) => Anchor::Before(at(time).await?),
+            Some(Asked::AfterTimeMs(time)) => Anchor::After(at(time).await? - 1),
+            Some(Asked::AroundTimeMs(time)) => Anchor::Around(at(time).await? - 1),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl HistoryService for Api {
+    async fn list_messages(
+        &self,
+        request: Request<v1::ListMessagesRequest>,
+    ) -> Answer<v1::ListMessagesResponse> {
+        let r = request.get_ref();
+        let limit = self.limits.page_size("limit", r.limit)?;
+        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let anchor = self.anchor(&look, r.anchor).await?;
+        let Page { messages, covered, reflects } =
+            look.messages(anchor, limit).await.map_err(status::read)?;
+        Ok(Response::new(v1::ListMessagesResponse {
+            messages: wire::messages(messages),
+            covered: Some(covered),
+            reflects,
+        }))
+    }
+
+    async fn get_messages(
+        &self,
+        request: Request<v1::GetMessagesRequest>,
+    ) -> Answer<v1::GetMessagesResponse> {
+        let r = request.get_ref();
+        if r.seqs.len() > self.limits.page as usize {
+            return Err(invalid("seqs", format!("at most {} are allowed", self.limits.page)));
+        }
+        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let (messages, reflects) = look.some(&r.seqs).await.map_err(status::read)?;
+        Ok(Response::new(v1::GetMessagesResponse { messages: wire::messages(messages), reflects }))
+    }
+
+    async fn list_thread(&self, request: Request<v1::ListThreadRequest>) -> Answer<v1::ListThreadResponse> {
+        let r = request.get_ref();
+        let limit = self.limits.page_size("limit", r.limit)?;
+        let root = seq("thread", r.thread)?;
+        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let (messages, more, reflects) = look.thread(root, r.after_seq, limit).await.map_err(status::read)?;
+        Ok(Response::new(v1::ListThreadResponse { messages: wire::messages(messages), more, reflects }))
+    }
+
+    async fn list_events(&self, request: Request<v1::ListEventsRequest>) -> Answer<v1::ListEventsResponse> {
+        let r = request.get_ref();
+        let limit = self.limits.page_size("limit", r.limit)?;
+        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let (from, to) = match (r.backward, r.from_seq) {
+            (false, seq) => (seq.saturating_add(1), u64::MAX),
+            (true, 0) => (1, u64::MAX),
+            (true, seq) => (1, seq - 1),
+        };
+        let page = self.conversations.visible_events(&look, from, to, r.backward, limit).await;
+        let (events, covered) = page.map_err(status::read)?;
+        let events = events.iter().map(wire::event).collect::<Result<_, _>>()?;
+        let reflects = look.head.last_seq;
+        Ok(Response::new(v1::ListEventsResponse { events, covered: Some(covered), reflects }))
+    }
+}

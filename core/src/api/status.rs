@@ -1,0 +1,67 @@
+//! What goes wrong below, in the words of gRPC.
+
+use super::check::invalid;
+use crate::{
+    conversation::{CommandError, Fault, Refusal, history::ReadError},
+    store::StoreError,
+};
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// After which time a call that found the node busy should be tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// A refusal.
+pub fn refusal(refusal: Refusal) -> Status {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::Invalid { field, why } => invalid(field, why),
+        Refusal::NoConversation | Refusal::NoMessage(_) => Status::not_found(message),
+        Refusal::Exists => Status::already_exists(message),
+        Refusal::Denied(_) => Status::permission_denied(message),
+        Refusal::State(_) => Status::failed_precondition(message),
+        Refusal::Beyond { .. } => Status::out_of_range(message),
+        Refusal::Full { what, .. } => {
+            let details = ErrorDetails::with_quota_failure_violation(what, &message);
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+    }
+}
+
+/// A command that got no receipt.
+pub fn command(error: CommandError) -> Status {
+    match error {
+        CommandError::Refused(why) => refusal(why),
+        CommandError::Busy(_) | CommandError::Unknown(_) => unavailable(error.to_string()),
+    }
+}
+
+/// A page that couldn't be read.
+pub fn read(error: ReadError) -> Status {
+    match error {
+        ReadError::Refused(why) => refusal(why),
+        ReadError::Ahead { .. } => Status::out_of_range(error.to_string()),
+        ReadError::Fault(why) => fault(why),
+    }
+}
+
+/// A read that failed.
+pub fn fault(Fault(error): Fault) -> Status {
+    match error {
+        StoreError::Corrupt(why) => {
+            tracing::error!(%why, "stored data can't be read");
+            Status::data_loss(why)
+        }
+        StoreError::Unavailable(_) | StoreError::Unknown(_) => unavailable(error.to_string()),
+    }
+}
+
+/// A method that comes in a later version.
+pub fn later(method: &str) -> Status {
+    Status::unimplemented(format!("{method} comes in a later version"))
+}
+
+fn unavailable(message: String) -> Status {
+    Status::with_error_details(Code::Unavailable, message, ErrorDetails::with_retry_info(Some(RETRY)))
+}

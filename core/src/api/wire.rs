@@ -1,0 +1,83 @@
+//! Rows and events as clients see them.
+
+use crate::{
+    conversation::{
+        Markers,
+        history::Look,
+        rows::{MessageRow, Text},
+    },
+    domain::{Event, Seq, User},
+};
+use nexus_proto::v1;
+use tonic::Status;
+
+/// An event.
+pub fn event(event: &Event) -> Result<v1::Event, Status> {
+    event.to_wire().map_err(|error| Status::data_loss(format!("event {}: {error}", event.seq)))
+}
+
+/// Messages.
+pub fn messages(rows: Vec<(Seq, MessageRow)>) -> Vec<v1::Message> {
+    rows.into_iter().map(|(seq, row)| message(seq, row)).collect()
+}
+
+fn message(seq: Seq, MessageRow { text, reactions }: MessageRow) -> v1::Message {
+    let mut given: Vec<(Seq, (String, String))> = reactions.into_iter().map(|(key, at)| (at, key)).collect();
+    given.sort();
+    let mut kinds: Vec<v1::Reaction> = Vec::new();
+    for (_, (reaction, user)) in given {
+        match kinds.iter_mut().find(|kind| kind.reaction == reaction) {
+            Some(kind) => kind.users.push(user),
+            None => kinds.push(v1::Reaction { reaction, users: vec![user] }),
+        }
+    }
+    let Text { id, sender, time_ms, content, reply_to, thread, edited_at, .. } = text;
+    v1::Message {
+        seq,
+        id,
+        sender,
+        time_ms,
+        content,
+        reply_to,
+        thread,
+        edited_at_ms: edited_at,
+        deleted: text.deleted,
+        erased: text.erased,
+        reactions: kinds,
+        pinned: text.pinned,
+        thread_replies: text.replies,
+        messages: text.messages,
+    }
+}
+
+/// A conversation as one user sees it.
+pub fn conversation(look: &Look, user: &User, markers: Markers, mentions: u32) -> v1::Conversation {
+    let (about, head) = (&look.about, &look.head);
+    let peer = about.pair.iter().find(|name| name.as_str() != user.as_str());
+    let current = look.intervals.current();
+    v1::Conversation {
+        id: look.place.conversation.to_string(),
+        kind: about.kind,
+        title: about.title.clone(),
+        topic: about.topic.clone(),
+        visibility: about.visibility,
+        post_role: about.post_role,
+        slow_mode_seconds: about.slow_mode_seconds,
+        creator: about.creator.clone(),
+        created_at_ms: about.created_at,
+        peer: peer.cloned().unwrap_or_default(),
+        member_count: about.members,
+        last_seq: head.last_seq,
+        messages: head.messages,
+        last_at_ms: head.last_at,
+        floor: head.floor,
+        role: look.role.map_or(0, |role| role as i32),
+        member_since: current.map_or(0, |span| span.from),
+        read_seq: markers.read,
+        unread: current.map_or(0, |_| head.messages.saturating_sub(markers.read_messages)),
+        mentions,
+        pinned: about.pinned.clone(),
+        preferences: None,
+        reflects: look.reflects,
+    }
+}
