@@ -6,11 +6,12 @@
 //! - [`conversation`]: the aggregate: validate, append, fold.
 //! - [`log`]: the append protocol: buckets, conditions, dedupe.
 //! - [`store`]: the port under it, and the embedded store.
-//! - [`clock`], [`domain`]: what all of them stand on.
+//! - [`config`], [`clock`], [`domain`]: what all of them stand on.
 
 pub mod api;
 pub mod bus;
 pub mod clock;
+pub mod config;
 pub mod conversation;
 pub mod domain;
 pub mod log;

@@ -7,7 +7,10 @@ use super::{
     status, wire,
 };
 use crate::conversation::history::{Anchor, Look, Page};
-use nexus_proto::v1::{self, history_service_server::HistoryService, list_messages_request::Anchor as Asked};
+use nexus_proto::v1::{
+    self, history_service_server::HistoryService, list_events_request::Anchor as InLog,
+    list_messages_request::Anchor as Asked, list_thread_request::Anchor as InThread,
+};
 use tonic::{Request, Response, Status};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -73,20 +76,30 @@ impl HistoryService for Api {
         let limit = self.limits.page_size("limit", r.limit)?;
         let root = seq("thread", r.thread)?;
         let look = self.past(&request, &r.conversation_id, r.at_least).await?;
-        let (messages, more, reflects) = look.thread(root, r.after_seq, limit).await.map_err(status::read)?;
-        Ok(Response::new(v1::ListThreadResponse { messages: wire::messages(messages), more, reflects }))
+        let anchor = match r.anchor {
+            None => Anchor::Before(u64::MAX),
+            Some(InThread::BeforeSeq(seq)) => Anchor::Before(seq),
+            Some(InThread::AfterSeq(seq)) => Anchor::After(seq),
+        };
+        let Page { messages, covered, reflects } =
+            look.thread(root, anchor, limit).await.map_err(status::read)?;
+        Ok(Response::new(v1::ListThreadResponse {
+            messages: wire::messages(messages),
+            covered: Some(covered),
+            reflects,
+        }))
     }
 
     async fn list_events(&self, request: Request<v1::ListEventsRequest>) -> Answer<v1::ListEventsResponse> {
         let r = request.get_ref();
         let limit = self.limits.page_size("limit", r.limit)?;
         let look = self.past(&request, &r.conversation_id, r.at_least).await?;
-        let (from, to) = match (r.backward, r.from_seq) {
-            (false, seq) => (seq.saturating_add(1), u64::MAX),
-            (true, 0) => (1, u64::MAX),
-            (true, seq) => (1, seq - 1),
+        let (from, to, down) = match r.anchor {
+            None => (1, u64::MAX, true),
+            Some(InLog::BeforeSeq(seq)) => (1, seq.saturating_sub(1), true),
+            Some(InLog::AfterSeq(seq)) => (seq.saturating_add(1), u64::MAX, false),
         };
-        let page = self.conversations.visible_events(&look, from, to, r.backward, limit).await;
+        let page = self.conversations.visible_events(&look, from, to, down, limit).await;
         let (events, covered) = page.map_err(status::read)?;
         let events = events.iter().map(wire::event).collect::<Result<_, _>>()?;
         let reflects = look.head.last_seq;

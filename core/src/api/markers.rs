@@ -82,8 +82,8 @@ impl MarkerService for Api {
         let now = self.conversations.markers_of(&look.place, &caller.user).await.map_err(status::fault)?;
         Ok(Response::new(v1::SetReadMarkerResponse {
             read_seq: now.read,
-            unread: look.head.messages.saturating_sub(now.read_messages),
-            mentions: self.mentions(&look, &caller, now.read).await?,
+            unread_count: look.head.messages.saturating_sub(now.read_messages),
+            mention_count: self.mentions(&look, &caller, now.read).await?,
         }))
     }
 

@@ -46,7 +46,7 @@ fn message(seq: Seq, MessageRow { text, reactions }: MessageRow) -> v1::Message 
         reactions: kinds,
         pinned: text.pinned,
         thread_replies: text.replies,
-        messages: text.messages,
+        message_count: text.messages,
     }
 }
 
@@ -68,14 +68,14 @@ pub fn conversation(look: &Look, user: &User, markers: Markers, mentions: u32) -
         peer: peer.cloned().unwrap_or_default(),
         member_count: about.members,
         last_seq: head.last_seq,
-        messages: head.messages,
+        message_count: head.messages,
         last_at_ms: head.last_at,
         floor: head.floor,
         role: look.role.map_or(0, |role| role as i32),
         member_since: current.map_or(0, |span| span.from),
         read_seq: markers.read,
-        unread: current.map_or(0, |_| head.messages.saturating_sub(markers.read_messages)),
-        mentions,
+        unread_count: current.map_or(0, |_| head.messages.saturating_sub(markers.read_messages)),
+        mention_count: mentions,
         pinned: about.pinned.clone(),
         preferences: None,
         reflects: look.reflects,

@@ -1,7 +1,7 @@
 //! What somebody wants to do to a conversation, and why it may be refused.
 
 use crate::domain::{ClientId, Place, Seq, User, hash::Fields};
-use nexus_proto::v1::{Content, MemberRole, event::Body};
+use nexus_proto::v1::{Content, EncryptedPayload, MemberRole, event::Body};
 use std::time::Duration;
 
 /// A request to append one event: who, with which id, what.
@@ -129,6 +129,7 @@ impl Command {
             Body::ReactionRemoved(b) => fields.field(b"unreacted").field(b.reaction.as_bytes()),
             Body::MessagePinned(_) => fields.field(b"pinned"),
             Body::MessageUnpinned(_) => fields.field(b"unpinned"),
+            Body::HandshakeSent(b) => b.payload.iter().fold(fields.field(b"handshake"), encrypted),
             Body::Trimmed(b) => fields.field(b"trimmed").number(b.through),
             Body::ErasedEvents(b) => b.seqs.iter().fold(fields.field(b"erased"), |f, seq| f.number(*seq)),
         }
@@ -139,6 +140,10 @@ impl Command {
 fn members(fields: Fields, members: &[MemberRole]) -> Fields {
     let fields = fields.field(b"members").number(members.len() as u64);
     members.iter().fold(fields, |f, m| f.field(m.user.as_bytes()).number(m.role as u64))
+}
+
+fn encrypted(fields: Fields, e: &EncryptedPayload) -> Fields {
+    fields.field(b"encrypted").field(e.scheme.as_bytes()).field(&e.ciphertext).field(&e.associated_data)
 }
 
 fn content(fields: Fields, content: Option<&Content>) -> Fields {
@@ -153,9 +158,7 @@ fn content(fields: Fields, content: Option<&Content>) -> Fields {
         f = f.field(a.media_type.as_bytes()).number(a.size).number(u64::from(a.width));
         f = f.number(u64::from(a.height)).number(u64::from(a.duration_ms)).field(a.sha256.as_bytes());
     }
-    if let Some(e) = &c.encrypted {
-        f = f.field(b"encrypted").field(e.scheme.as_bytes()).field(&e.ciphertext).field(&e.associated_data);
-    }
+    f = c.encrypted.iter().fold(f, encrypted);
     if let Some(o) = &c.forwarded {
         f = f.field(b"forwarded").field(o.conversation_id.as_bytes()).number(o.seq);
         f = f.field(o.sender.as_bytes()).number(o.time_ms as u64);

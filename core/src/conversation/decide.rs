@@ -156,6 +156,7 @@ impl Case<'_> {
                 self.may_pin()?;
                 self.visible(command.target)?;
             }
+            Body::HandshakeSent(_) => return Err(Refusal::State("handshakes come in a later version")),
             Body::ConversationCreated(_) | Body::Trimmed(_) | Body::ErasedEvents(_) => {
                 return Err(Refusal::Denied("only the server appends this"));
             }

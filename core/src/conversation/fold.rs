@@ -189,7 +189,7 @@ impl Rows {
             Body::ReactionRemoved(b) => self.react(event, &b.reaction, false, &mut out),
             Body::MessagePinned(_) => self.pin(event.target, true, &mut out),
             Body::MessageUnpinned(_) => self.pin(event.target, false, &mut out),
-            Body::Trimmed(_) => {}
+            Body::Trimmed(_) | Body::HandshakeSent(_) => {}
             Body::ErasedEvents(b) => {
                 for seq in &b.seqs {
                     self.text_changed(

@@ -196,22 +196,25 @@ impl Look {
         Ok((found, views.folded()))
     }
 
-    /// The messages of a thread above a seq, and whether there are more.
-    pub async fn thread(
-        &self,
-        root: Seq,
-        after: Seq,
-        limit: usize,
-    ) -> Result<(Vec<(Seq, MessageRow)>, bool, Seq), ReadError> {
+    /// A page of a thread's messages, without its first.
+    pub async fn thread(&self, root: Seq, anchor: Anchor, limit: usize) -> Result<Page, ReadError> {
+        let end = self.head.last_seq;
+        let (low, high, down) = match anchor {
+            Anchor::Before(seq) => (root + 1, seq.saturating_sub(1).min(end), true),
+            Anchor::After(seq) | Anchor::Around(seq) => (seq.saturating_add(1), end, false),
+        };
         let seqs: Vec<Seq> = {
-            let views = self.conversation.views(self.head.last_seq).await?;
-            let range = Rows::Range { from: seq_key(after + 1), to: None, down: false, limit: limit + 1 };
+            let views = self.conversation.views(end).await?;
+            let range = Rows::Range { from: seq_key(low), to: Some(seq_key(high + 1)), down, limit };
             let rows = views.read_rows(&Key::Thread(root, 0), range).await?;
             rows.iter().map(rows::key_seq).collect::<Result<_, _>>()?
         };
-        let more = seqs.len() > limit;
-        let (messages, reflects) = self.some(&seqs[..seqs.len().min(limit)]).await?;
-        Ok((messages, more, reflects))
+        let full = seqs.len() == limit;
+        let reached = seqs.last().copied().filter(|_| full);
+        let (first, last) =
+            if down { (reached.unwrap_or(low), high) } else { (low, reached.unwrap_or(high)) };
+        let (messages, reflects) = self.some(&seqs).await?;
+        Ok(Page { messages, covered: self.covered(first, last), reflects })
     }
 
     /// Members by name, after a name.

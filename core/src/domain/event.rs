@@ -60,6 +60,7 @@ bodies! {
     ConversationCreated = 16, ConversationChanged = 17, MembersAdded = 18, MemberRemoved = 19, RoleChanged = 20,
     MessageSent = 21, MessageEdited = 22, MessageDeleted = 23, ReactionAdded = 24, ReactionRemoved = 25,
     MessagePinned = 26, MessageUnpinned = 27, Trimmed = 28, ErasedEvents = 29,
+    HandshakeSent = 30,
 }
 
 impl Event {
@@ -82,7 +83,7 @@ impl Event {
             sender: self.sender.as_str().to_owned(),
             time_ms: self.time_ms,
             target: self.target,
-            messages: self.messages,
+            message_count: self.messages,
             erased: self.erased,
             body: self.decode()?,
         })

@@ -1,0 +1,195 @@
+//! The section `[core]`: every setting of the chat node, with its default and its unit.
+
+use crate::{
+    api::check::Limits,
+    conversation,
+    log::{self, Horizon},
+    store,
+};
+use confique::Config as Derive;
+use serde::Deserialize;
+use std::{fmt, path::PathBuf, str::FromStr};
+
+/// What a deployment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Tokens for whoever asks, a lobby, reflection.
+    Development,
+    /// None of these.
+    Production,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Mode::Development { "development" } else { "production" })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "development" => Ok(Mode::Development),
+            "production" => Ok(Mode::Production),
+            other => Err(format!("`{other}` is neither `development` nor `production`")),
+        }
+    }
+}
+
+/// The chat node: the log, conversations, and their delivery.
+#[derive(Debug, Clone, Derive)]
+pub struct Config {
+    /// `development` or `production`. Development hands out tokens and has a lobby where everybody meets.
+    #[config(default = "development", env = "NEXUS_CORE_MODE")]
+    pub mode: Mode,
+
+    /// Where the log and everything else durable is kept. One process at a time.
+    #[config(default = "data", env = "NEXUS_CORE_DATA")]
+    pub data: PathBuf,
+
+    /// The Unix socket on which the edge reaches this node. Created with mode 0600: whoever can open it can speak for
+    /// any user.
+    #[config(default = "data/core.sock", env = "NEXUS_CORE_SOCKET")]
+    pub socket: PathBuf,
+
+    /// Where /healthz, /readyz and /metrics are served, in plain HTTP, or "off". Keep it off the internet.
+    #[config(default = "127.0.0.1:9902", env = "NEXUS_CORE_ADMIN")]
+    pub admin: String,
+
+    /// Milliseconds that streams and requests have to end at a shutdown.
+    #[config(default = 10000, env = "NEXUS_CORE_DRAIN_MS")]
+    pub drain_ms: u64,
+
+    /// Limits of requests.
+    #[config(nested)]
+    pub limits: Limits,
+
+    /// The log.
+    #[config(nested)]
+    pub log: Log,
+
+    /// Conversations.
+    #[config(nested)]
+    pub conversation: Conversation,
+
+    /// The embedded store.
+    #[config(nested)]
+    pub store: store::embedded::Options,
+}
+
+/// When a log's buckets close, and how far back retries are known.
+#[derive(Debug, Clone, Derive)]
+pub struct Log {
+    /// Hours after which a bucket is closed.
+    #[config(default = 168, env = "NEXUS_CORE_LOG_BUCKET_HOURS")]
+    pub bucket_hours: u32,
+
+    /// Events after which a bucket is closed.
+    #[config(default = 8192, env = "NEXUS_CORE_LOG_BUCKET_EVENTS")]
+    pub bucket_events: u64,
+
+    /// Bytes of events after which a bucket is closed.
+    #[config(default = 4194304, env = "NEXUS_CORE_LOG_BUCKET_BYTES")]
+    pub bucket_bytes: u64,
+
+    /// Hours for which a retry of a request finds its first result. Older ones are OUT_OF_RANGE.
+    #[config(default = 168, env = "NEXUS_CORE_LOG_HORIZON_HOURS")]
+    pub horizon_hours: u32,
+
+    /// Closed buckets in which a retry is looked up.
+    #[config(default = 64, env = "NEXUS_CORE_LOG_HORIZON_BUCKETS")]
+    pub horizon_buckets: usize,
+}
+
+/// Limits of conversations.
+#[derive(Debug, Clone, Derive)]
+pub struct Conversation {
+    /// Members of a group.
+    #[config(default = 10000, env = "NEXUS_CORE_CONVERSATION_GROUP_MEMBERS")]
+    pub group_members: u32,
+
+    /// Members of a channel.
+    #[config(default = 100000, env = "NEXUS_CORE_CONVERSATION_CHANNEL_MEMBERS")]
+    pub channel_members: u32,
+
+    /// Requests that may wait for one conversation's append; further ones are UNAVAILABLE.
+    #[config(default = 1024, env = "NEXUS_CORE_CONVERSATION_QUEUE")]
+    pub queue: usize,
+
+    /// Requests that one append carries.
+    #[config(default = 256, env = "NEXUS_CORE_CONVERSATION_BATCH")]
+    pub batch: usize,
+
+    /// Milliseconds in which a request to append is answered; after them its outcome is unknown.
+    #[config(default = 10000, env = "NEXUS_CORE_CONVERSATION_DEADLINE_MS")]
+    pub deadline_ms: u64,
+}
+
+impl Config {
+    /// Everything that is wrong with these values, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = self.store.problems();
+        problems.extend(self.limits.problems());
+        if self.admin != "off" && self.admin.parse::<std::net::SocketAddr>().is_err() {
+            problems
+                .push(format!("core.admin = {:?}: must be an address with a port, or \"off\"", self.admin));
+        }
+        // The kernel's limit of a socket's path is 107 bytes.
+        if self.socket.as_os_str().len() > 107 {
+            problems.push(format!(
+                "core.socket = {}: a socket's path has at most 107 bytes",
+                self.socket.display()
+            ));
+        }
+        let numbers = [
+            ("log.bucket_hours", u64::from(self.log.bucket_hours), 1, 24 * 366),
+            ("log.bucket_events", self.log.bucket_events, 2, 1 << 20),
+            ("log.bucket_bytes", self.log.bucket_bytes, 64 << 10, 64 << 20),
+            ("log.horizon_hours", u64::from(self.log.horizon_hours), 1, 24 * 366),
+            ("log.horizon_buckets", self.log.horizon_buckets as u64, 1, 4096),
+            ("conversation.group_members", u64::from(self.conversation.group_members), 2, 1 << 20),
+            ("conversation.channel_members", u64::from(self.conversation.channel_members), 2, 1 << 20),
+            ("conversation.queue", self.conversation.queue as u64, 1, 1 << 20),
+            ("conversation.batch", self.conversation.batch as u64, 1, 4096),
+            ("conversation.deadline_ms", self.conversation.deadline_ms, 100, 600_000),
+            ("drain_ms", self.drain_ms, 0, 600_000),
+        ];
+        for (name, value, least, most) in numbers {
+            if value < least || value > most {
+                problems.push(format!("core.{name} = {value}: must be {least}-{most}"));
+            }
+        }
+        problems
+    }
+
+    /// The settings of conversations.
+    pub fn conversations(&self) -> conversation::Settings {
+        let hour = 3_600_000;
+        let rules = conversation::decide::Rules {
+            group_members: self.conversation.group_members,
+            channel_members: self.conversation.channel_members,
+            ..Default::default()
+        };
+        conversation::Settings {
+            log: log::Settings {
+                limits: store::Limits {
+                    window_ms: i64::from(self.log.bucket_hours) * hour,
+                    events: self.log.bucket_events,
+                    bytes: self.log.bucket_bytes,
+                },
+                horizon: Horizon {
+                    age_ms: i64::from(self.log.horizon_hours) * hour,
+                    buckets: self.log.horizon_buckets,
+                },
+                recent: false,
+            },
+            rules,
+            queue: self.conversation.queue,
+            batch: self.conversation.batch,
+            deadline: std::time::Duration::from_millis(self.conversation.deadline_ms),
+            ..Default::default()
+        }
+    }
+}
