@@ -2,8 +2,10 @@
 //!
 //! - [`store_port`]: what the store port promises, of every implementation.
 //! - [`embedded`]: what the embedded store promises beyond that.
+//! - [`torn`]: what it makes of a damaged journal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod embedded;
 mod store_port;
+mod torn;

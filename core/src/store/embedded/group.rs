@@ -1,111 +1,163 @@
 //! Operations, decided one after another on what is stored plus what the group before them holds.
 
 use super::{
+    files::Identity,
+    journal::Mark,
     keys,
     tables::{Table, Tables},
     values,
 };
 use crate::{
-    domain::{Place, Seq},
-    store::{Bucket, Cell, Commit, IndexRow, Outcome, Partition, StoreError, Sync},
+    domain::Seq,
+    store::{Bucket, Cell, Commit, Outcome, Partition, StoreError, Sync},
 };
-use std::collections::BTreeMap;
+use bytes::Bytes;
+use fjall::{OwnedWriteBatch, PersistMode, Slice};
+use std::collections::HashMap;
 
 /// Longest key of a cell, its partition and row included; fjall's own limit is 65,535 bytes.
 const MAX_CELL_KEY: usize = 16 << 10;
 
-/// Something to write, or to wait for.
-#[derive(Debug)]
+/// A row to write, encoded; without a value it is deleted.
+type Write = (Table, Slice, Option<Slice>);
+
+/// Something to write, or to wait for. It is encoded by whoever asks, so that the one writer has less to do.
 pub enum Operation {
-    /// See [`crate::store::Store::put_index`].
-    PutIndex(Place, IndexRow),
+    /// Rows, plainly.
+    Put(Vec<Write>),
     /// See [`crate::store::Store::commit`].
-    Commit(Bucket, Box<Commit>),
+    Commit {
+        /// The bucket's key.
+        bucket: Slice,
+        /// The `last_seq` that it must have.
+        expect: Option<Seq>,
+        /// Its new static columns.
+        statics: Slice,
+        /// Rows that must not exist yet.
+        dedupe: Vec<(Slice, Slice)>,
+        /// Events.
+        events: Vec<(Slice, Slice)>,
+    },
     /// See [`crate::store::Store::blank`].
     Blank(Bucket, Vec<Seq>),
-    /// See [`crate::store::Store::drop_bucket`].
-    DropBucket(Bucket),
-    /// See [`crate::store::Store::put_recent`].
-    PutRecent(u16, i64, Place),
-    /// See [`crate::store::Store::write_cells`].
-    WriteCells(Partition, Vec<Cell>, Sync),
-    /// See [`crate::store::Store::drop_cells`].
-    DropCells(Partition),
+    /// Deletes what has one of these prefixes.
+    Drop(Vec<(Table, Slice)>),
+    /// See [`crate::store::Store::write_cells`]: key, time, encoded value.
+    Cells(Vec<(Slice, u64, Slice)>, Sync),
     /// Writes nothing: it is answered when everything before it is settled.
     Settle,
 }
 
 impl Operation {
+    /// One row, plainly.
+    pub fn put(table: Table, key: Vec<u8>, value: Vec<u8>) -> Self {
+        Self::Put(vec![(table, key.into(), Some(value.into()))])
+    }
+
+    /// A conditional batch.
+    pub fn commit(bucket: &Bucket, commit: &Commit) -> Result<Self, StoreError> {
+        commit.check(bucket)?;
+        let dedupe = commit.dedupe.iter().map(|(user, id, dedupe)| {
+            (keys::dedupe(bucket, user, *id).into(), values::encode_dedupe(dedupe).into())
+        });
+        let events = commit
+            .events
+            .iter()
+            .map(|event| (keys::event(bucket, event.seq).into(), values::encode_event(event).into()));
+        Ok(Self::Commit {
+            bucket: keys::bucket(bucket).into(),
+            expect: commit.expect,
+            statics: values::encode_statics(&commit.statics).into(),
+            dedupe: dedupe.collect(),
+            events: events.collect(),
+        })
+    }
+
+    /// Deletes a bucket.
+    pub fn drop_bucket(bucket: &Bucket) -> Self {
+        let index = (Table::Index, keys::index(&bucket.place, bucket.first).into());
+        let of_bucket = [Table::Statics, Table::Events, Table::Dedupe];
+        let rows = of_bucket.map(|table| (table, keys::bucket(bucket).into()));
+        Self::Drop([index].into_iter().chain(rows).collect())
+    }
+
+    /// Writes cells.
+    pub fn cells(partition: &Partition, cells: Vec<Cell>, sync: Sync) -> Result<Self, StoreError> {
+        let partition = keys::partition(partition);
+        let encode = |cell: Cell| {
+            let mut key = keys::row(&partition, &cell.row);
+            key.extend_from_slice(&cell.column);
+            if key.len() > MAX_CELL_KEY {
+                let why = format!("the key of a cell has {} bytes, of {MAX_CELL_KEY} at most", key.len());
+                return Err(StoreError::Unavailable(why));
+            }
+            Ok((key.into(), cell.at, values::encode_cell(cell.at, cell.value).into()))
+        };
+        Ok(Self::Cells(cells.into_iter().map(encode).collect::<Result<_, _>>()?, sync))
+    }
+
     /// About how many bytes it holds.
     pub fn size(&self) -> usize {
-        const ROW: usize = 128;
+        /// What a row takes besides its bytes.
+        const ROW: usize = 64;
+        let pairs =
+            |rows: &[(Slice, Slice)]| rows.iter().map(|(k, v)| ROW + k.len() + v.len()).sum::<usize>();
         ROW + match self {
-            Self::Commit(_, commit) => {
-                let events: usize = commit.events.iter().map(|event| ROW + event.size()).sum();
-                events + commit.dedupe.len() * 2 * ROW
-            }
-            Self::WriteCells(_, cells, _) => cells
+            Self::Put(rows) => rows
                 .iter()
-                .map(|cell| {
-                    ROW + cell.row.len()
-                        + cell.column.len()
-                        + cell.value.as_ref().map_or(0, bytes::Bytes::len)
-                })
+                .map(|(_, key, value)| ROW + key.len() + value.as_ref().map_or(0, |v| v.len()))
                 .sum(),
+            Self::Commit { statics, dedupe, events, .. } => statics.len() + pairs(dedupe) + pairs(events),
             Self::Blank(_, seqs) => seqs.len() * ROW,
-            _ => 0,
+            Self::Cells(cells, _) => cells.iter().map(|(key, _, value)| ROW + key.len() + value.len()).sum(),
+            Self::Drop(_) | Self::Settle => 0,
         }
     }
 
-    /// Whether it must be on disk when it is answered.
-    pub fn sync(&self) -> Sync {
+    fn sync(&self) -> Sync {
         match self {
-            Self::WriteCells(_, _, sync) => *sync,
-            Self::Settle => Sync::Later,
+            Self::Cells(_, sync) => *sync,
             _ => Sync::Now,
         }
     }
 }
 
-type Writes = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
-
 /// What will be written with one fsync.
 pub struct Group<'a> {
     tables: &'a Tables,
-    writes: Writes,
+    writes: HashMap<(Table, Slice), Option<Slice>>,
     sync: Sync,
 }
 
 impl<'a> Group<'a> {
-    /// An empty group.
-    pub fn new(tables: &'a Tables) -> Self {
-        Self { tables, writes: Writes::new(), sync: Sync::Later }
+    /// An empty group; it is fsynced if `sync` or one of its operations says so.
+    pub fn new(tables: &'a Tables, sync: Sync) -> Self {
+        Self { tables, writes: HashMap::new(), sync }
     }
 
     /// Decides an operation and takes its writes, all or none.
     pub fn add(&mut self, operation: Operation) -> Result<Outcome, StoreError> {
         let sync = operation.sync();
         let writes = match operation {
-            Operation::PutIndex(place, row) => {
-                put(Table::Index, keys::index(&place, row.first), values::encode_index(row.opened_at))
+            Operation::Put(rows) => rows,
+            Operation::Commit { bucket, expect, statics, dedupe, events } => {
+                if !self.holds(&bucket, expect, &dedupe)? {
+                    return Ok(Outcome::Refused);
+                }
+                let mut writes = vec![(Table::Statics, bucket, Some(statics))];
+                writes.extend(dedupe.into_iter().map(|(key, value)| (Table::Dedupe, key, Some(value))));
+                writes.extend(events.into_iter().map(|(key, value)| (Table::Events, key, Some(value))));
+                writes
             }
-            Operation::Commit(bucket, commit) => match self.decide(&bucket, &commit)? {
-                Some(writes) => writes,
-                None => return Ok(Outcome::Refused),
-            },
             Operation::Blank(bucket, seqs) => self.blank(&bucket, &seqs)?,
-            Operation::DropBucket(bucket) => self.drop_bucket(&bucket)?,
-            Operation::PutRecent(lane, minute, place) => {
-                put(Table::Recent, keys::recent(lane, minute, &place), Vec::new())
-            }
-            Operation::WriteCells(partition, cells, _) => self.write_cells(&partition, cells)?,
-            Operation::DropCells(partition) => self.delete(Table::Cells, &keys::partition(&partition))?,
-            Operation::Settle => Writes::new(),
+            Operation::Drop(prefixes) => self.delete(prefixes)?,
+            Operation::Cells(cells, _) => self.newest(cells)?,
+            Operation::Settle => Vec::new(),
         };
         if sync == Sync::Now && !writes.is_empty() {
             self.sync = Sync::Now;
         }
-        self.writes.extend(writes);
+        self.writes.extend(writes.into_iter().map(|(table, key, value)| ((table, key), value)));
         Ok(Outcome::Applied)
     }
 
@@ -114,122 +166,99 @@ impl<'a> Group<'a> {
         self.sync
     }
 
-    /// The group as one batch of fjall; `None` if there is nothing to write.
-    pub fn into_batch(self) -> Option<fjall::OwnedWriteBatch> {
-        if self.writes.is_empty() {
-            return None;
-        }
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// The group as one batch of fjall, which its mark begins.
+    pub fn into_batch(self, identity: &Identity, mark: Mark) -> OwnedWriteBatch {
         let mode = match self.sync {
-            Sync::Now => fjall::PersistMode::SyncData,
-            Sync::Later => fjall::PersistMode::Buffer,
+            Sync::Now => PersistMode::SyncData,
+            Sync::Later => PersistMode::Buffer,
         };
         let db = self.tables.db().clone();
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(db, self.writes.len()).durability(Some(mode));
+        let mut batch = OwnedWriteBatch::with_capacity(db, self.writes.len() + 1).durability(Some(mode));
+        batch.insert(self.tables.space(Table::Groups), *identity, mark.encode(identity));
         for ((table, key), value) in self.writes {
             match value {
                 Some(value) => batch.insert(self.tables.space(table), key, value),
                 None => batch.remove(self.tables.space(table), key),
             }
         }
-        Some(batch)
+        batch
     }
 
-    fn get(&self, table: Table, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
-        let key = (table, key);
-        match self.writes.get(&key) {
+    fn get(&self, table: Table, key: &Slice) -> Result<Option<Slice>, StoreError> {
+        match self.writes.get(&(table, key.clone())) {
             Some(value) => Ok(value.clone()),
-            None => Ok(self.tables.get(table, &key.1)?.map(|value| value.to_vec())),
+            None => self.tables.get(table, key),
         }
     }
 
-    /// The writes of a conditional batch; `None` if it is refused.
-    fn decide(&self, bucket: &Bucket, commit: &Commit) -> Result<Option<Writes>, StoreError> {
-        commit.check(bucket)?;
-        let stored = self.get(Table::Statics, keys::bucket(bucket))?;
+    /// Whether a conditional batch's condition holds.
+    fn holds(
+        &self,
+        bucket: &Slice,
+        expect: Option<Seq>,
+        dedupe: &[(Slice, Slice)],
+    ) -> Result<bool, StoreError> {
+        let stored = self.get(Table::Statics, bucket)?;
         let stored = stored.map(|value| values::decode_statics(&value)).transpose()?;
-        if stored.is_some_and(|s| s.closed) || stored.map(|s| s.last_seq) != commit.expect {
-            return Ok(None);
+        if stored.is_some_and(|s| s.closed) || stored.map(|s| s.last_seq) != expect {
+            return Ok(false);
         }
-        let mut writes = put(Table::Statics, keys::bucket(bucket), values::encode_statics(&commit.statics));
-        for (user, id, dedupe) in &commit.dedupe {
-            let key = keys::dedupe(bucket, user, *id);
-            if self.get(Table::Dedupe, key.clone())?.is_some() {
-                return Ok(None);
+        for (key, _) in dedupe {
+            if self.get(Table::Dedupe, key)?.is_some() {
+                return Ok(false);
             }
-            writes.insert((Table::Dedupe, key), Some(values::encode_dedupe(dedupe)));
         }
-        for event in &commit.events {
-            let key = keys::event(bucket, event.seq);
-            writes.insert((Table::Events, key), Some(values::encode_event(event)));
-        }
-        Ok(Some(writes))
+        Ok(true)
     }
 
-    fn blank(&self, bucket: &Bucket, seqs: &[Seq]) -> Result<Writes, StoreError> {
-        let mut writes = Writes::new();
+    fn blank(&self, bucket: &Bucket, seqs: &[Seq]) -> Result<Vec<Write>, StoreError> {
+        let mut writes = Vec::new();
         for seq in seqs {
-            let key = keys::event(bucket, *seq);
-            let Some(value) = self.get(Table::Events, key.clone())? else { continue };
+            let key = keys::event(bucket, *seq).into();
+            let Some(value) = self.get(Table::Events, &key)? else { continue };
             let mut event = values::decode_event(*seq, &value)?;
             if !event.erased {
                 event.erased = true;
-                event.body = bytes::Bytes::new();
-                writes.insert((Table::Events, key), Some(values::encode_event(&event)));
+                event.body = Bytes::new();
+                writes.push((Table::Events, key, Some(values::encode_event(&event).into())));
             }
         }
         Ok(writes)
     }
 
-    fn drop_bucket(&self, bucket: &Bucket) -> Result<Writes, StoreError> {
-        let mut writes = Writes::from([
-            ((Table::Index, keys::index(&bucket.place, bucket.first)), None),
-            ((Table::Statics, keys::bucket(bucket)), None),
-        ]);
-        for table in [Table::Events, Table::Dedupe] {
-            writes.extend(self.delete(table, &keys::bucket(bucket))?);
-        }
-        Ok(writes)
-    }
-
-    fn write_cells(&self, partition: &Partition, cells: Vec<Cell>) -> Result<Writes, StoreError> {
-        let partition = keys::partition(partition);
-        let mut writes = Writes::new();
-        for cell in cells {
-            let mut key = keys::row(&partition, &cell.row);
-            key.extend_from_slice(&cell.column);
-            if key.len() > MAX_CELL_KEY {
-                return Err(malformed(format!("the key of a cell is longer than {MAX_CELL_KEY} bytes")));
-            }
-            let key = (Table::Cells, key);
-            let stored = match writes.get(&key) {
-                Some(value) => value.clone(),
-                None => self.get(key.0, key.1.clone())?,
+    /// The cells that win over what is there, the later of equals.
+    fn newest(&self, cells: Vec<(Slice, u64, Slice)>) -> Result<Vec<Write>, StoreError> {
+        let mut newest: HashMap<Slice, (u64, Slice)> = HashMap::new();
+        for (key, at, value) in cells {
+            let above = match newest.get(&key) {
+                Some((at, _)) => Some(*at),
+                None => {
+                    let stored = self.get(Table::Cells, &key)?;
+                    stored.map(|value| values::decode_cell(&value)).transpose()?.map(|(at, _)| at)
+                }
             };
-            let stored_at = stored.map(|value| values::decode_cell(&value)).transpose()?.map(|(at, _)| at);
-            if stored_at.is_none_or(|at| cell.at >= at) {
-                writes.insert(key, Some(values::encode_cell(cell.at, cell.value)));
+            if above.is_none_or(|above| at >= above) {
+                newest.insert(key, (at, value));
             }
         }
-        Ok(writes)
+        Ok(newest.into_iter().map(|(key, (_, value))| (Table::Cells, key, Some(value))).collect())
     }
 
-    /// Deletes everything with a prefix, be it stored or only in this group.
-    fn delete(&self, table: Table, prefix: &[u8]) -> Result<Writes, StoreError> {
-        let mut writes = Writes::new();
-        for pair in self.tables.range(table, prefix.to_vec(), keys::after(prefix)) {
-            writes.insert((table, pair?.0.to_vec()), None);
+    /// Deletes everything with these prefixes, be it stored or only in this group.
+    fn delete(&self, prefixes: Vec<(Table, Slice)>) -> Result<Vec<Write>, StoreError> {
+        let mut writes = Vec::new();
+        for (table, prefix) in prefixes {
+            for pair in self.tables.range(table, prefix.to_vec(), keys::after(&prefix)) {
+                writes.push((table, pair?.0, None));
+            }
+            let pending = self.writes.keys().filter(|(of, key)| *of == table && key.starts_with(&prefix));
+            writes.extend(pending.map(|(table, key)| (*table, key.clone(), None)));
         }
-        let pending = self.writes.range((table, prefix.to_vec())..);
-        let pending = pending.take_while(|((of, key), _)| *of == table && key.starts_with(prefix));
-        writes.extend(pending.map(|(key, _)| (key.clone(), None)));
         Ok(writes)
     }
-}
-
-fn put(table: Table, key: Vec<u8>, value: Vec<u8>) -> Writes {
-    Writes::from([((table, key), Some(value))])
-}
-
-fn malformed(why: String) -> StoreError {
-    StoreError::Unavailable(format!("a batch is malformed: {why}"))
 }

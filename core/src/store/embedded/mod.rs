@@ -1,12 +1,14 @@
 //! The store in one process, on fjall.
 //!
-//! - here: opening, and the port's calls.
+//! - here: the port's calls.
 //! - `options`: what an operator can set.
+//! - `open`: opening, and what can be wrong with a data directory.
 //! - `files`: the data directory: its lock, its format, its disk.
 //! - `writer`: the one thread that writes, in groups with one fsync each.
 //! - `group`: operations, decided on what is stored plus what the group already holds.
 //! - `tables`: fjall's keyspaces, and what is read from them.
 //! - `keys`, `values`: how rows are stored.
+//! - `journal`: what a crash or a bad disk left behind, judged before fjall sees it.
 //! - `metrics`: what it tells of itself.
 //!
 //! A write is visible only when it is as durable as it asked to be: fjall applies a batch to memory after the fsync.
@@ -15,13 +17,16 @@
 
 mod files;
 mod group;
+mod journal;
 mod keys;
 mod metrics;
+mod open;
 mod options;
 mod tables;
 mod values;
 mod writer;
 
+pub use open::OpenError;
 pub use options::Options;
 
 use super::{
@@ -34,56 +39,10 @@ use files::Directory;
 use group::Operation;
 use metrics::Metrics;
 use prometheus::Registry;
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
-use tables::Tables;
+use std::{path::Path, sync::Arc, time::Instant};
+use tables::{Table, Tables};
 use tokio::{sync::Semaphore, time::timeout};
 use writer::{Shared, Writer};
-
-/// Why the store couldn't be opened. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Options that can't be honoured.
-    #[error("the store's options are wrong: {}", .0.join("; "))]
-    Options(Vec<String>),
-    /// Somebody else has it open.
-    #[error("another nexus process (pid {pid}) uses this data directory: {}", path.display())]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-        /// The process, as it noted it.
-        pid: String,
-    },
-    /// Another version wrote it.
-    #[error(
-        "{} has format {found}, but this version of nexus knows format {} only; use the version that wrote it",
-        path.display(),
-        files::FORMAT
-    )]
-    Format {
-        /// The directory.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// Damage.
-    #[error("stored data can't be read: {0}; restore it from a backup")]
-    Corrupt(String),
-    /// The directory can't be used.
-    #[error("can't use the data directory {}: {error}", path.display())]
-    Io {
-        /// The directory.
-        path: PathBuf,
-        /// Why not.
-        error: std::io::Error,
-    },
-    /// The metrics are already registered, or their names taken.
-    #[error("can't register the store's metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-}
 
 /// The store. Dropping it waits until everything that is queued is written.
 pub struct EmbeddedStore {
@@ -99,18 +58,13 @@ impl EmbeddedStore {
         if !problems.is_empty() {
             return Err(OpenError::Options(problems));
         }
-        let io = |error| OpenError::Io { path: path.to_owned(), error };
         let directory = Directory::open(path)?;
-        let db = fjall::Database::builder(directory.db()).cache_size(options.cache_bytes).open();
-        let tables = db.and_then(Tables::open).map_err(|error| match error {
-            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => io(error),
-            fjall::Error::Locked => OpenError::InUse { path: path.to_owned(), pid: "unknown".into() },
-            error => OpenError::Corrupt(error.to_string()),
-        })?;
+        let (tables, last) = open::tables(&directory, options.cache_bytes)?;
         let metrics = Metrics::register(registry)?;
         let reads = Arc::new(Semaphore::new(options.reads));
         let shared = Arc::new(Shared { tables, directory, metrics, options, failed: Default::default() });
-        let writer = Writer::start(shared.clone()).map_err(io)?;
+        let io = |error| OpenError::Io { path: path.to_owned(), error };
+        let writer = Writer::start(shared.clone(), last).map_err(io)?;
         Ok(Self { writer, reads, shared })
     }
 
@@ -167,7 +121,8 @@ impl EmbeddedStore {
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn put_index(&self, place: &Place, row: IndexRow) -> Result<(), StoreError> {
-        self.write(Operation::PutIndex(place.clone(), row)).await
+        let (key, value) = (keys::index(place, row.first), values::encode_index(row.opened_at));
+        self.write(Operation::put(Table::Index, key, value)).await
     }
 
     async fn index(&self, place: &Place, at_most: Seq, limit: usize) -> Result<Vec<IndexRow>, StoreError> {
@@ -182,7 +137,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn commit(&self, bucket: &Bucket, commit: Commit) -> Result<Outcome, StoreError> {
-        self.writer.submit(Operation::Commit(bucket.clone(), Box::new(commit))).await
+        self.writer.submit(Operation::commit(bucket, &commit)?).await
     }
 
     async fn dedupe(
@@ -213,11 +168,11 @@ impl Store for EmbeddedStore {
     }
 
     async fn drop_bucket(&self, bucket: &Bucket) -> Result<(), StoreError> {
-        self.write(Operation::DropBucket(bucket.clone())).await
+        self.write(Operation::drop_bucket(bucket)).await
     }
 
     async fn put_recent(&self, lane: u16, minute: i64, place: &Place) -> Result<(), StoreError> {
-        self.write(Operation::PutRecent(lane, minute, place.clone())).await
+        self.write(Operation::put(Table::Recent, keys::recent(lane, minute, place), Vec::new())).await
     }
 
     async fn recent(
@@ -237,7 +192,7 @@ impl Store for EmbeddedStore {
         cells: Vec<Cell>,
         sync: Sync,
     ) -> Result<(), StoreError> {
-        self.write(Operation::WriteCells(partition.clone(), cells, sync)).await
+        self.write(Operation::cells(partition, cells, sync)?).await
     }
 
     async fn read_rows(&self, partition: &Partition, rows: Rows) -> Result<Vec<Row>, StoreError> {
@@ -246,7 +201,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn drop_cells(&self, partition: &Partition) -> Result<(), StoreError> {
-        self.write(Operation::DropCells(partition.clone())).await
+        self.write(Operation::Drop(vec![(Table::Cells, keys::partition(partition).into())])).await
     }
 
     async fn places(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>, StoreError> {

@@ -1,17 +1,19 @@
 //! The tables in fjall, and what is read from them.
 
-use super::{keys, values};
+use super::{files::Identity, journal::Mark, keys, values};
 use crate::{
     domain::{ClientId, Event, Place, Seq, User},
     store::{Bucket, Dedupe, IndexRow, Order, Partition, Row, Rows, Statics, StoreError},
 };
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Slice};
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, path::Path};
 
 /// A table; a keyspace of fjall, so that rows that are rewritten often aren't merged with those that never are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Table {
+    /// The database's identity: the [`Mark`] of the last group.
+    Groups,
     /// Conversation, first seq: [`IndexRow`].
     Index,
     /// Bucket: [`Statics`].
@@ -27,7 +29,8 @@ pub enum Table {
 }
 
 /// Every table with its stored name, in the order of [`Table`].
-const NAMES: [(Table, &str); 6] = [
+const NAMES: [(Table, &str); 7] = [
+    (Table::Groups, "groups"),
     (Table::Index, "index"),
     (Table::Statics, "statics"),
     (Table::Events, "events"),
@@ -37,8 +40,11 @@ const NAMES: [(Table, &str); 6] = [
 ];
 
 /// A table is written from memory to disk when it holds this much. With at most four waiting for it, all tables
-/// together take at most 240 MiB, and mostly far less.
+/// together take at most 280 MiB, and mostly far less.
 const MEMORY_BYTES: u64 = 8 << 20;
+
+/// Bytes of journals, above which tables are written out so that the oldest can go. All of them are read at a start.
+const JOURNALS_BYTES: u64 = 128 << 20;
 
 /// All tables.
 pub struct Tables {
@@ -50,7 +56,9 @@ type Pair = (Slice, Slice);
 
 impl Tables {
     /// Opens the tables, and makes those that aren't there.
-    pub fn open(db: Database) -> Result<Self, fjall::Error> {
+    pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
+        let db =
+            Database::builder(path).cache_size(cache_bytes).max_journaling_size(JOURNALS_BYTES).open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMORY_BYTES);
         let spaces = NAMES.iter().map(|(_, name)| db.keyspace(name, options)).collect::<Result<_, _>>()?;
         Ok(Self { db, spaces })
@@ -64,6 +72,13 @@ impl Tables {
     /// A table's keyspace.
     pub fn space(&self, table: Table) -> &Keyspace {
         &self.spaces[table as usize]
+    }
+
+    /// The mark of the last group, if there ever was one.
+    pub fn mark(&self, of: &Identity) -> Result<Option<Mark>, StoreError> {
+        let value = self.get(Table::Groups, of)?;
+        let damaged = || StoreError::Corrupt("the mark of the last group makes no sense".into());
+        value.map(|value| Mark::decode(of, &value).ok_or_else(damaged)).transpose()
     }
 
     /// One value.

@@ -4,6 +4,7 @@ use super::{
     Options,
     files::Directory,
     group::{Group, Operation},
+    journal::Mark,
     metrics::Metrics,
     tables::Tables,
 };
@@ -65,15 +66,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+    /// Starts the thread. `last` is the number of the last group, which is on disk.
+    pub fn start(shared: Arc<Shared>, last: u64) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(shared.options.queue_operations);
         let bytes = Arc::new(Semaphore::new(shared.options.queue_bytes));
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new().name("nexus-store".into()).spawn(move || {
             // Whatever way it ends while somebody still asks, nothing can be written any more.
             let ended = Ended(of_thread);
-            run(&ended.0, queue);
+            run(&ended.0, Mark { number: last, synced: last }, queue);
         })?;
         Ok(Self { jobs: Some(jobs), bytes, shared, thread: Some(thread) })
     }
@@ -132,7 +133,7 @@ impl Drop for Ended {
     }
 }
 
-fn run(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
+fn run(shared: &Shared, mut last: Mark, mut queue: mpsc::Receiver<Job>) {
     let options = &shared.options;
     while let Some(first) = queue.blocking_recv() {
         let mut bytes = first.bytes.num_permits();
@@ -144,13 +145,18 @@ fn run(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
         }
         shared.metrics.queue_operations.sub(jobs.len() as i64);
         shared.metrics.queue_bytes.sub(bytes as i64);
-        write(shared, jobs);
+        write(shared, &mut last, jobs);
+    }
+    // A last mark, behind which there is nothing: whatever is damaged from now on is known to have been whole.
+    if last.number > 0 && shared.check().is_ok() {
+        let end = Group::new(&shared.tables, Sync::Now);
+        drop(persist(shared, &mut last, end, 0));
     }
 }
 
 /// Decides and writes a group, and then answers all of it: a refusal too may rest on what only this group holds.
-fn write(shared: &Shared, jobs: Vec<Job>) {
-    let mut group = Group::new(&shared.tables);
+fn write(shared: &Shared, last: &mut Mark, jobs: Vec<Job>) {
+    let mut group = Group::new(&shared.tables, Sync::Later);
     let full = room(shared).err();
     let mut answers = Vec::with_capacity(jobs.len());
     // Whoever has stopped waiting was told that the outcome is unknown: never doing it is one of them.
@@ -162,7 +168,7 @@ fn write(shared: &Shared, jobs: Vec<Job>) {
         };
         answers.push((job.answer, answer, job.bytes));
     }
-    let persisted = persist(shared, group, answers.len());
+    let persisted = if group.is_empty() { Ok(()) } else { persist(shared, last, group, answers.len()) };
     for (to, answer, _bytes) in answers {
         let answer = match (&answer, &persisted) {
             (Ok(_), Err(error)) => Err(error.clone()),
@@ -173,17 +179,24 @@ fn write(shared: &Shared, jobs: Vec<Job>) {
     }
 }
 
-fn persist(shared: &Shared, group: Group<'_>, operations: usize) -> Result<(), StoreError> {
-    let synced = if group.sync() == Sync::Now { "true" } else { "false" };
-    let Some(batch) = group.into_batch() else { return Ok(()) };
+fn persist(shared: &Shared, last: &mut Mark, group: Group<'_>, operations: usize) -> Result<(), StoreError> {
+    let sync = group.sync();
+    let mark = Mark { number: last.number + 1, synced: last.synced };
     let metrics = &shared.metrics;
     metrics.groups.inc();
     metrics.group_operations.observe(operations as f64);
     let start = Instant::now();
-    let done = batch.commit();
+    let done = group.into_batch(&shared.directory.identity(), mark).commit();
+    let synced = if sync == Sync::Now { "true" } else { "false" };
     metrics.commit_seconds.with_label_values(&[synced]).observe(start.elapsed().as_secs_f64());
     match done {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            last.number = mark.number;
+            if sync == Sync::Now {
+                last.synced = mark.number;
+            }
+            Ok(())
+        }
         // fjall looks for this before it writes the first byte: a failure of its own threads.
         Err(fjall::Error::Poisoned) => {
             shared.fail("the database failed in the background".into());
