@@ -1,1 +1,33 @@
-//! The edge: TLS and HTTP by Pingora, policy by a Tower stack.
+//! The edge of Nexus: TLS and HTTP by Pingora, policy by a Tower stack.
+//!
+//! A request goes down this list, and its answer up again:
+//!
+//! - `gateway.rs`: starting and ending; the public interface
+//! - `config/`: the section `[gateway]`
+//! - `proxy/`: Pingora, kept apart. It reads requests, asks the policy, moves bytes
+//! - `policy/`: what to do with a request, as Tower layers over its head
+//! - `routing/`: which chat node gets it
+//!
+//! and beside it stand
+//!
+//! - `tls/`: certificates, made, read and renewed
+//! - `admin.rs`: health and metrics for operators; `metrics.rs`: every metric
+//! - `assets.rs`: the files of the web page; `clock.rs`: the time of day
+
+mod admin;
+mod assets;
+mod clock;
+pub mod config;
+mod gateway;
+mod metrics;
+mod policy;
+mod proxy;
+mod routing;
+mod tls;
+
+pub use assets::Assets;
+pub use clock::Clock;
+pub use config::Config;
+pub use gateway::{Addresses, Drained, Gateway, Running, StartError};
+pub use routing::{Address, BadAddress, Upstreams};
+pub use tls::TlsError;

@@ -1,0 +1,42 @@
+//! Sheds load beyond what may be in progress. Tower's own limit ends with the decision; this one's permit
+//! travels with the request and is given back when the request ends, hours later for a stream.
+
+use super::{decision::Reply, gate::Check, head::RequestHead, method::Class, reply::unavailable};
+use crate::config::Limits;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What a shed client is told to wait. Its own jitter spreads it.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The layer's check.
+pub(crate) struct Shed {
+    calls: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+impl Shed {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Shed {
+            calls: Arc::new(Semaphore::new(limits.calls.min(Semaphore::MAX_PERMITS))),
+            streams: Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    fn permit(&self, class: Option<Class>) -> Option<OwnedSemaphorePermit> {
+        let semaphore = if class == Some(Class::Stream) { &self.streams } else { &self.calls };
+        semaphore.clone().try_acquire_owned().ok()
+    }
+}
+
+impl Check for Shed {
+    fn check(&self, head: &mut RequestHead) -> Result<(), Reply> {
+        match self.permit(head.facts.class) {
+            Some(permit) => {
+                head.permit = Some(permit);
+                Ok(())
+            }
+            None => Err(Reply::Status(unavailable("too much is going on here; try again shortly", RETRY))),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What happens to an accepted connection.
+//!
+//! Pingora's own loop is not used: its future of the TLS handshake stays allocated for as long as the
+//! connection does, its HTTP/2 handshake and its HTTP/1.1 header have no deadline worth the name, and it does
+//! not count connections.
+
+use super::{
+    connections::{Connection, Connections},
+    edge::Edge,
+    http1_head::{self, NoHead},
+    io::Gathered,
+};
+use crate::config::Config;
+use async_trait::async_trait;
+use pingora_core::{
+    apps::{HttpServerApp, ServerApp},
+    protocols::{
+        ALPN, Digest, Stream,
+        http::{
+            ServerSession,
+            v2::server::{H2Accept, H2Options, HttpSession, default_h2_options},
+        },
+    },
+    server::ShutdownWatch,
+};
+use pingora_proxy::HttpProxy;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, interval_at, timeout},
+};
+
+/// Requests that break HTTP/2 by themselves before their connection is given up; Pingora's own figure.
+const MALFORMED: u32 = 32;
+/// For saying goodbye.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What a client may send on one stream before we have read it, in bytes: more than most requests.
+const STREAM_WINDOW: u32 = 262_144;
+/// The same for a connection.
+const CONNECTION_WINDOW: u32 = 1_048_576;
+/// What may be queued for one stream of a client that reads slowly, in bytes.
+const SEND_BUFFER: usize = 262_144;
+
+/// The application behind every listener.
+pub(super) struct App {
+    proxy: Arc<HttpProxy<Edge>>,
+    connections: Connections,
+    http2: H2Options,
+    head: Duration,
+    idle: Duration,
+    header_bytes: usize,
+}
+
+impl App {
+    pub(super) fn new(config: &Config, proxy: HttpProxy<Edge>, connections: Connections) -> Self {
+        let mut http2 = default_h2_options();
+        http2
+            .max_concurrent_streams(config.limits.streams_per_connection)
+            .max_header_list_size(config.limits.header_bytes as u32)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER);
+        App {
+            proxy: Arc::new(proxy),
+            connections,
+            http2,
+            head: Duration::from_secs(config.timeouts.head_s),
+            idle: Duration::from_secs(config.timeouts.idle_s),
+            header_bytes: config.limits.header_bytes,
+        }
+    }
+
+    async fn serve_http2(&self, stream: Stream, shutdown: ShutdownWatch) {
+        let digest = Arc::new(Digest {
+            ssl_digest: stream.get_ssl_digest(),
+            timing_digest: stream.get_timing_digest(),
+            proxy_digest: stream.get_proxy_digest(),
+            socket_digest: stream.get_socket_digest(),
+        });
+        let stream: Stream = Box::new(Gathered::new(stream));
+        let Ok(Ok(mut connection)) = timeout(self.head, self.http2.handshake(stream)).await else {
+            self.connections.refused("handshake");
+            return;
+        };
+
+        let mut stopping = shutdown.clone();
+        let mut draining = false;
+        let mut malformed = 0;
+        // Each session holds one; the connection is idle when it holds the only one.
+        let sessions = Arc::new(());
+        let mut used = true;
+        let mut idle = interval_at(Instant::now() + self.idle, self.idle);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop), if !draining => {
+                    connection.graceful_shutdown();
+                    draining = true;
+                    continue;
+                }
+                accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+                _ = idle.tick() => {
+                    if Arc::strong_count(&sessions) == 1 && !used {
+                        break;
+                    }
+                    used = false;
+                    continue;
+                }
+            };
+            match accepted {
+                Ok(Some(H2Accept::Session(session))) => {
+                    used = true;
+                    let (proxy, shutdown, held) = (self.proxy.clone(), shutdown.clone(), sessions.clone());
+                    tokio::spawn(async move {
+                        let _held = held;
+                        proxy.process_new_http(ServerSession::new_http2(session), &shutdown).await;
+                    });
+                }
+                Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED => malformed += 1,
+                Ok(Some(H2Accept::Rejected)) | Ok(None) | Err(_) => return,
+            }
+        }
+        // Idle: say so, but do not wait for somebody who may have vanished.
+        connection.graceful_shutdown();
+        let _ = timeout(FAREWELL, HttpSession::from_h2_conn(&mut connection, digest)).await;
+    }
+
+    async fn serve_http1(&self, mut stream: Stream, shutdown: ShutdownWatch) {
+        let mut stopping = shutdown.clone();
+        loop {
+            let head = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => break,
+                head = http1_head::read(&mut stream, self.idle, self.head, self.header_bytes) => head,
+            };
+            let head = match head {
+                Ok(head) => head,
+                Err(NoHead::Nothing) => break,
+                Err(NoHead::Slow) => return self.refuse(stream, "head_timeout", "408 Request Timeout").await,
+                Err(NoHead::Large) => {
+                    return self.refuse(stream, "head_size", "431 Request Header Fields Too Large").await;
+                }
+            };
+            let mut session = ServerSession::new_http1(stream);
+            // Only so that the answer says `keep-alive`; waiting is done above.
+            session.set_keepalive(Some(self.idle.as_secs()));
+            session.set_pipelined_prefix(head);
+            let Some(reused) = self.proxy.process_new_http(session, &shutdown).await else { return };
+            // The settings that come with it are those set above.
+            stream = reused.consume().0;
+        }
+        let _ = timeout(FAREWELL, stream.shutdown()).await;
+    }
+
+    async fn refuse(&self, mut stream: Stream, reason: &'static str, status: &str) {
+        self.connections.refused(reason);
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _ = timeout(FAREWELL, async {
+            stream.write_all(answer.as_bytes()).await?;
+            AsyncWriteExt::shutdown(&mut stream).await
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl ServerApp for App {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let peer =
+            stream.get_socket_digest().and_then(|digest| digest.peer_addr()?.as_inet().map(|peer| peer.ip()));
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let connection: Connection = match self.connections.enter(peer, if http2 { "h2" } else { "http1" }) {
+            Ok(connection) => connection,
+            Err(reason) => {
+                self.connections.refused(reason);
+                return None;
+            }
+        };
+        // A task of its own, so that the handshake's future, which is larger, can go.
+        let (app, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            let _connection = connection;
+            if http2 {
+                app.serve_http2(stream, shutdown).await;
+            } else {
+                app.serve_http1(stream, shutdown).await;
+            }
+        });
+        None
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}

@@ -1,0 +1,281 @@
+//! The set of chat nodes, swapped as a whole, with load and health of each.
+
+use super::{Address, rendezvous};
+use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// A node may have this much more than the mean before its keys spill over (Mirrokni et al., 2016: 1.25).
+const LOAD_FACTOR: f64 = 1.25;
+/// Below this many requests at once a node is never too loaded: few requests say nothing about balance, and
+/// every key that moves costs its new node a cold start.
+const LOAD_FLOOR: usize = 256;
+
+/// The chat nodes. Cloning gives another handle on the same set.
+#[derive(Clone)]
+pub struct Upstreams {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    nodes: ArcSwap<Vec<Arc<Node>>>,
+    /// Wakes the health checks: the set changed, or a node could not be connected to.
+    changed: Notify,
+    /// Serialises writers; readers never wait.
+    writing: Mutex<()>,
+    metrics: Metrics,
+}
+
+/// One chat node.
+pub(crate) struct Node {
+    pub(super) address: Address,
+    pub(super) label: String,
+    hash: u64,
+    /// Where to connect; none while a name has not been resolved.
+    endpoint: ArcSwap<Option<Endpoint>>,
+    healthy: AtomicBool,
+    /// Requests and streams that this edge has on it.
+    load: AtomicUsize,
+}
+
+/// Something that can be connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+/// A node chosen for one request; its load counts until this is dropped.
+pub(crate) struct Chosen {
+    node: Arc<Node>,
+    endpoint: Endpoint,
+}
+
+impl Chosen {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        &self.node.label
+    }
+}
+
+impl Drop for Chosen {
+    fn drop(&mut self) {
+        self.node.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Node {
+    fn new(address: Address) -> Self {
+        let label = address.to_string();
+        let endpoint = match &address {
+            Address::Unix(path) => Some(Endpoint::Unix(path.clone())),
+            Address::Tcp { host, port } => {
+                host.parse().ok().map(|ip| Endpoint::Tcp(SocketAddr::new(ip, *port)))
+            }
+        };
+        Node {
+            hash: xxhash_rust::xxh3::xxh3_64(label.as_bytes()),
+            label,
+            address,
+            endpoint: ArcSwap::from_pointee(endpoint),
+            // Until a check has failed a node is believed to work, so that a start needs no round of checks.
+            healthy: AtomicBool::new(true),
+            load: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        self.endpoint.load().as_ref().clone()
+    }
+
+    pub(super) fn set_endpoint(&self, endpoint: Endpoint) {
+        self.endpoint.store(Arc::new(Some(endpoint)));
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+}
+
+impl Upstreams {
+    pub(crate) fn new(addresses: Vec<Address>, metrics: Metrics) -> Self {
+        let upstreams = Upstreams {
+            shared: Arc::new(Shared {
+                nodes: ArcSwap::from_pointee(Vec::new()),
+                changed: Notify::new(),
+                writing: Mutex::new(()),
+                metrics,
+            }),
+        };
+        upstreams.set(addresses);
+        upstreams
+    }
+
+    /// Replaces the set. Nodes that stay keep their health and their load; requests under way go on.
+    pub fn set(&self, addresses: Vec<Address>) {
+        let _writing = self.shared.writing.lock();
+        let before = self.shared.nodes.load_full();
+        let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            if nodes.iter().any(|node| node.address == address) {
+                continue;
+            }
+            let kept = before.iter().find(|node| node.address == address).cloned();
+            let node = kept.unwrap_or_else(|| Arc::new(Node::new(address)));
+            self.shared.metrics.upstream_healthy(&node.label, node.is_healthy());
+            nodes.push(node);
+        }
+        for gone in before.iter().filter(|old| !nodes.iter().any(|node| node.address == old.address)) {
+            self.shared.metrics.forget_upstream(&gone.label);
+        }
+        self.shared.nodes.store(Arc::new(nodes));
+        self.shared.changed.notify_one();
+    }
+
+    /// The node for a key: the best healthy one that is not overloaded and not in `tried`. If every node
+    /// failed its check, they are all tried: the check may be what is broken. None if nothing is left.
+    pub(crate) fn choose(&self, key: u64, tried: &[String]) -> Option<Chosen> {
+        let nodes = self.shared.nodes.load();
+        let usable = |healthy: bool| {
+            nodes.iter().filter(move |node| (!healthy || node.is_healthy()) && !tried.contains(&node.label))
+        };
+        let any_healthy = usable(true).next().is_some();
+
+        let (mut count, mut load) = (0usize, 1usize);
+        for node in usable(any_healthy) {
+            count += 1;
+            load += node.load.load(Ordering::Relaxed);
+        }
+        let bound = ((load as f64 / count.max(1) as f64 * LOAD_FACTOR).ceil() as usize).max(LOAD_FLOOR);
+        let best = |bounded: bool| {
+            usable(any_healthy)
+                .filter(|node| !bounded || node.load.load(Ordering::Relaxed) < bound)
+                .filter_map(|node| Some((rendezvous::score(node.hash, key), node, node.endpoint()?)))
+                .max_by_key(|(score, _, _)| *score)
+        };
+        let (_, node, endpoint) = best(true).or_else(|| best(false))?;
+        node.load.fetch_add(1, Ordering::Relaxed);
+        Some(Chosen { node: node.clone(), endpoint })
+    }
+
+    /// A node could not be connected to: look at all of them now rather than at the next tick.
+    pub(crate) fn suspect(&self) {
+        self.shared.changed.notify_one();
+    }
+
+    /// Whether at least one node answers its checks.
+    pub fn any_healthy(&self) -> bool {
+        self.shared.nodes.load().iter().any(|node| node.is_healthy())
+    }
+
+    pub(super) async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
+    pub(super) fn nodes(&self) -> Arc<Vec<Arc<Node>>> {
+        self.shared.nodes.load_full()
+    }
+
+    pub(super) fn mark(&self, node: &Node, healthy: bool) {
+        if node.healthy.swap(healthy, Ordering::Relaxed) != healthy {
+            if healthy {
+                tracing::info!(upstream = %node.label, "chat node is back");
+            } else {
+                tracing::warn!(upstream = %node.label, "chat node fails its health checks; it gets no more requests");
+            }
+        }
+        self.shared.metrics.upstream_healthy(&node.label, healthy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn upstreams(count: usize) -> Upstreams {
+        Upstreams::new(addresses(0..count), Metrics::new(&prometheus::Registry::new()).unwrap())
+    }
+
+    fn addresses(numbers: std::ops::Range<usize>) -> Vec<Address> {
+        numbers.map(|n| format!("http://10.0.0.{n}:9000").parse().unwrap()).collect()
+    }
+
+    fn label(upstreams: &Upstreams, key: u64) -> String {
+        upstreams.choose(key, &[]).unwrap().label().to_owned()
+    }
+
+    #[test]
+    fn a_key_stays_and_moves_only_while_its_node_is_out() {
+        let upstreams = upstreams(4);
+        let home: Vec<String> = (0..200).map(|key| label(&upstreams, key)).collect();
+        assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
+
+        let out = upstreams.nodes()[0].clone();
+        upstreams.mark(&out, false);
+        for (key, was) in (0..200).zip(&home) {
+            let now = label(&upstreams, key);
+            assert_ne!(now, out.label);
+            assert!(*was == out.label || now == *was);
+        }
+        upstreams.mark(&out, true);
+        assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_new_set_moves_only_what_it_must() {
+        let upstreams = upstreams(4);
+        let home: Vec<String> = (0..500).map(|key| label(&upstreams, key)).collect();
+        upstreams.set(addresses(0..5));
+        let moved = (0..500).zip(&home).filter(|(key, was)| label(&upstreams, *key) != **was).count();
+        assert!((50..150).contains(&moved), "{moved} of 500 keys moved to the fifth node");
+        upstreams.set(addresses(0..4));
+        assert_eq!(home, (0..500).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_hot_key_spills_over_and_comes_back() {
+        let upstreams = upstreams(4);
+        let home = label(&upstreams, 7);
+        let mut held: Vec<Chosen> = (0..LOAD_FLOOR).map(|_| upstreams.choose(7, &[]).unwrap()).collect();
+        assert!(held.iter().all(|chosen| chosen.label() == home));
+        held.push(upstreams.choose(7, &[]).unwrap());
+        assert_ne!(held.last().unwrap().label(), home);
+        held.clear();
+        assert_eq!(label(&upstreams, 7), home);
+    }
+
+    #[test]
+    fn what_was_tried_is_not_tried_again_and_all_unhealthy_means_try_all() {
+        let upstreams = upstreams(2);
+        for node in upstreams.nodes().iter() {
+            upstreams.mark(node, false);
+        }
+        assert!(!upstreams.any_healthy());
+        let first = label(&upstreams, 1);
+        let second = upstreams.choose(1, std::slice::from_ref(&first)).unwrap().label().to_owned();
+        assert_ne!(first, second);
+        assert!(upstreams.choose(1, &[first, second]).is_none());
+    }
+
+    #[test]
+    fn a_name_that_is_not_resolved_yet_is_not_chosen() {
+        let upstreams = upstreams(0);
+        upstreams.set(vec!["http://core.invalid:9000".parse().unwrap()]);
+        assert!(upstreams.choose(1, &[]).is_none());
+        upstreams.nodes()[0].set_endpoint(Endpoint::Tcp("10.0.0.9:9000".parse().unwrap()));
+        assert!(upstreams.choose(1, &[]).is_some());
+    }
+}
