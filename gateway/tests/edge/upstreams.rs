@@ -1,0 +1,166 @@
+//! Nodes that fail, and which node gets what.
+
+use crate::{
+    client::{ATTACH, Client, Http, LIST, SEND, request, token},
+    node::Node,
+    world::{World, until},
+};
+use bytes::Bytes;
+use http::Request;
+use std::{collections::BTreeSet, time::Duration};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+#[tokio::test]
+async fn with_no_node_calls_are_unavailable() {
+    let mut world = World::new().await;
+    let client = Client::of(&world, "bob").await;
+    client.call(SEND, "").await.unwrap();
+    let port = world.nodes.remove(0).kill();
+    // The first may still meet the broken connection.
+    for _ in 0..3 {
+        let status = client.call(SEND, "").await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.get_details_retry_info().is_some(), "{status:?}");
+    }
+    for content_type in ["application/grpc", "application/grpc-web", "application/grpc-web-text"] {
+        let call = Request::post(SEND)
+            .header("content-type", content_type)
+            .header("authorization", format!("Bearer {}", token("bob")))
+            .body(Bytes::from_static(&[0; 5]))
+            .unwrap();
+        let (response, ended) = request(&world, Http::Two, call).await;
+        assert_eq!((response.status().as_u16(), ended), (200, true));
+        assert_eq!(response.headers()["grpc-status"], "14");
+        assert_eq!(response.headers()["content-type"], content_type);
+    }
+    until("it is out", async || !world.edge.upstreams().any_healthy()).await;
+
+    world.nodes.push(Node::on_port("again", port));
+    until("calls work again", async || client.call(SEND, "").await.is_ok()).await;
+    until("it is back", async || world.edge.upstreams().any_healthy()).await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_node_dies_ends_unavailable() {
+    let mut world = World::new().await;
+    let client = Client::of(&world, "bob").await;
+    let mut stream = client.attach("idle").await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    world.nodes.remove(0).kill();
+    let status = stream.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    until("it is counted", async || {
+        world.metric(r#"nexus_gateway_closed_total{reason="upstream_failed"}"#) == 1.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_grpc_web_stream_whose_node_dies_gets_its_trailers() {
+    let mut world = World::new().await;
+    for content_type in ["application/grpc-web", "application/grpc-web-text"] {
+        let call = Request::post(ATTACH)
+            .header("content-type", content_type)
+            .header("accept", content_type)
+            .header("authorization", format!("Bearer {}", token("bob")))
+            .body(if content_type.ends_with("text") {
+                "AAAAAAA=".into()
+            } else {
+                Bytes::from_static(&[0; 5])
+            })
+            .unwrap();
+        let node = world.nodes.remove(0);
+        let kill = async {
+            until("the stream is open", async || node.streams() == 1).await;
+            node.kill()
+        };
+        let ((response, _), port) = tokio::join!(request(&world, Http::One, call), kill);
+        let body = response.into_body();
+        let text = if content_type.ends_with("text") {
+            use base64::{Engine, engine::general_purpose::STANDARD};
+            body.chunks(4).flat_map(|four| STANDARD.decode(four).unwrap()).collect()
+        } else {
+            body.to_vec()
+        };
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("grpc-status:14"), "{content_type}: {text}");
+        world.nodes.push(Node::on_port("again", port));
+        until("it is back", async || world.edge.upstreams().any_healthy()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_node_does_not_hold_a_stream_for_ever() {
+    let world = World::with(1, |config| config.timeouts.stream_silence_s = 1).await;
+    let mut stream = Client::of(&world, "bob").await.attach("idle").await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    let status = stream.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("silent"));
+}
+
+#[tokio::test]
+async fn streams_go_by_user_and_calls_by_conversation() {
+    let world = World::with(4, |_| {}).await;
+    let mut of_users = BTreeSet::new();
+    let mut of_conversations = BTreeSet::new();
+    for n in 0..12 {
+        let user = format!("user-{n}");
+        let mut homes = BTreeSet::new();
+        for _ in 0..2 {
+            let mut stream = Client::of(&world, &user).await.attach("count:1").await.unwrap();
+            homes.insert(stream.message().await.unwrap().unwrap().node);
+        }
+        // A call that names no conversation goes where the user's streams are.
+        homes.insert(Client::of(&world, &user).await.call(LIST, "").await.unwrap().node);
+        assert_eq!(homes.len(), 1, "{user} is at {homes:?}");
+        of_users.extend(homes);
+
+        let conversation = format!("conversation-{n}");
+        let mut homes = BTreeSet::new();
+        for user in ["alice", "bob"] {
+            let client = Client::of(&world, user).await.with("nexus-conversation", &conversation);
+            homes.insert(client.call(SEND, "").await.unwrap().node);
+        }
+        assert_eq!(homes.len(), 1, "{conversation} is at {homes:?}");
+        of_conversations.extend(homes);
+    }
+    assert!(of_users.len() > 1 && of_conversations.len() > 1);
+}
+
+#[tokio::test]
+async fn a_node_that_says_it_does_not_serve_gets_nothing_until_it_does() {
+    let world = World::with(2, |_| {}).await;
+    let client = Client::of(&world, "bob").await;
+    let home = client.call(SEND, "").await.unwrap().node;
+    let node = world.nodes.iter().find(|node| home.ends_with(&node.name)).unwrap();
+    node.serving(false).await;
+    until("calls go elsewhere", async || client.call(SEND, "").await.unwrap().node != home).await;
+    let series = format!(r#"nexus_gateway_upstream_healthy{{upstream="{}"}}"#, node.address);
+    assert_eq!(world.metric(&series), 0.0);
+    node.serving(true).await;
+    until("calls come back", async || client.call(SEND, "").await.unwrap().node == home).await;
+}
+
+#[tokio::test]
+async fn while_one_node_can_not_be_reached_the_next_is_tried() {
+    // No check ever takes it out; only trying finds it dead.
+    let mut world = World::with(3, |config| config.upstream.unhealthy_after = 1_000_000).await;
+    world.nodes.remove(0).kill();
+    for n in 0..10 {
+        Client::of(&world, &format!("user-{n}")).await.call(SEND, "").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_set_of_nodes_is_replaced_under_traffic() {
+    let world = World::new().await;
+    let client = Client::of(&world, "bob").await;
+    let mut old_stream = client.attach("ticks").await.unwrap();
+    assert_eq!(old_stream.message().await.unwrap().unwrap().node, "node-0");
+    let other = Node::on_tcp("other");
+    world.edge.upstreams().set(vec![other.address.parse().unwrap()]);
+    assert_eq!(client.call(SEND, "").await.unwrap().node, "other");
+    tokio::time::timeout(Duration::from_secs(60), old_stream.message()).await.unwrap().unwrap().unwrap();
+}
