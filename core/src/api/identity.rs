@@ -1,7 +1,8 @@
 //! Who calls. The edge has checked the token and says so in request headers; the core believes them, because it
 //! listens where only an edge can reach it (a Unix socket of mode 0600, or mutual TLS).
 
-use crate::domain::{Name, Tenant, User};
+pub use crate::domain::Caller;
+use crate::domain::Name;
 use tonic::{Request, Status, metadata::MetadataMap};
 
 /// Header: the tenant of the caller.
@@ -12,17 +13,6 @@ pub const USER: &str = "nexus-user";
 pub const DEVICE: &str = "nexus-device";
 /// Header: when the caller's token expires, Unix milliseconds. Absent: never.
 pub const TOKEN_EXPIRES: &str = "nexus-token-expires";
-
-/// A user on a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The tenant.
-    pub tenant: Tenant,
-    /// The user.
-    pub user: User,
-    /// The device.
-    pub device: Name,
-}
 
 /// Who sent a request. UNAUTHENTICATED if the edge didn't say, or said something that is no name.
 pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {

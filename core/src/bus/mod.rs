@@ -1,15 +1,20 @@
 //! Hints between nodes: what wakes a node up. A hint may be lost, late, or double; the log has the truth.
 //!
 //! - here: the port.
+//! - [`listener`]: the bounded queue between a bus and whoever listens to it; every implementation fills one.
 //! - [`local`]: the bus of a single process.
 
+pub mod listener;
 pub mod local;
 
-use crate::domain::{Event, Place, Tenant, User};
+use crate::domain::{
+    Event, Place, Tenant, User,
+    hash::{lane_of, lane_of_user},
+};
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use listener::{Feed, Listener};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// What a node tells all nodes.
 #[derive(Debug, Clone)]
@@ -39,6 +44,30 @@ pub enum Hint {
     },
 }
 
+impl Hint {
+    /// The lane on which it travels.
+    pub fn lane(&self) -> u16 {
+        match self {
+            Hint::Appended { place, .. } | Hint::Ephemeral { place, .. } => lane_of(place),
+            Hint::Memberships { tenant, user } => lane_of_user(tenant, user),
+        }
+    }
+
+    /// Whether somebody must make up for it when it is lost.
+    pub fn matters(&self) -> bool {
+        !matches!(self, Hint::Ephemeral { .. })
+    }
+
+    /// About how many bytes it holds.
+    pub fn size(&self) -> usize {
+        match self {
+            Hint::Appended { events, .. } => events.iter().map(Event::size).sum(),
+            Hint::Memberships { .. } => 128,
+            Hint::Ephemeral { body, .. } => 128 + body.len(),
+        }
+    }
+}
+
 /// What a node hears.
 #[derive(Debug, Clone)]
 pub enum Heard {
@@ -54,6 +83,6 @@ pub trait Bus: Send + Sync + 'static {
     /// Tells all nodes, this one included. Bounded in time; `false` when it may not have been heard.
     async fn publish(&self, hint: Hint) -> bool;
 
-    /// What this node hears, from now on. A bounded queue: what doesn't fit becomes [`Heard::Missed`].
-    fn listen(&self) -> mpsc::Receiver<Heard>;
+    /// What this node hears, from now on. What doesn't fit its queue becomes [`Heard::Missed`].
+    fn listen(&self) -> Listener;
 }

@@ -15,6 +15,17 @@ pub type Tenant = Name;
 /// A user's name.
 pub type User = Name;
 
+/// A user on a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The user.
+    pub user: User,
+    /// The device.
+    pub device: Name,
+}
+
 /// A name that is empty, too long, or has a character that names don't have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1-64 characters of A-Za-z0-9._-")]

@@ -9,4 +9,4 @@ pub mod hash;
 pub mod ids;
 
 pub use event::{Event, Kind};
-pub use ids::{ClientId, ConversationId, InvalidName, Name, Place, Seq, Tenant, User};
+pub use ids::{Caller, ClientId, ConversationId, InvalidName, Name, Place, Seq, Tenant, User};
