@@ -1,7 +1,7 @@
 //! The chat node. Data flows one way through the folders, and each imports only those below it:
 //!
 //! - [`api`]: the gRPC services, thin.
-//! - `delivery`: hubs and streams: what was appended reaches everybody who is attached.
+//! - [`delivery`]: hubs and streams: what was appended reaches everybody who is attached.
 //! - [`bus`]: hints between nodes; a port, and the local one.
 //! - [`conversation`]: the aggregate: validate, append, fold.
 //! - [`log`]: the append protocol: buckets, conditions, dedupe.
@@ -13,6 +13,7 @@ pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod conversation;
+pub mod delivery;
 pub mod domain;
 pub mod log;
 pub mod store;

@@ -2,6 +2,7 @@
 //!
 //! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
 //! - `conversations`, `messages`, `history`, `markers`: a service each.
+//! - [`stream`]: attaching; a service by hand.
 //! - [`development`]: tokens and the lobby, in development only.
 //! - [`wire`]: rows and events as clients see them.
 
@@ -13,6 +14,7 @@ pub mod identity;
 mod markers;
 mod messages;
 pub mod status;
+pub mod stream;
 pub mod wire;
 
 use crate::{clock::SharedClock, conversation::Conversations};

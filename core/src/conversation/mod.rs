@@ -195,6 +195,22 @@ impl Conversations {
         Ok(list::mark(&*self.shared.store, place, user, which, at, messages).await?)
     }
 
+    /// Whether it is noted which conversations were appended to.
+    pub fn notes_recent(&self) -> bool {
+        self.shared.settings.log.recent
+    }
+
+    /// The conversations of a lane to which something was appended in a minute (Unix time in minutes), after `after`.
+    pub async fn recent(
+        &self,
+        lane: u16,
+        minute: i64,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Place>, Fault> {
+        Ok(self.shared.store.recent(lane, minute, after, limit).await?)
+    }
+
     /// Tells all nodes something that makes no promise, within the time that publishing may take.
     pub async fn tell(&self, hint: Hint) {
         let heard = tokio::time::timeout(self.shared.settings.publish, self.shared.bus.publish(hint)).await;

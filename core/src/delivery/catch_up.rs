@@ -1,0 +1,311 @@
+//! Bringing one stream up to date with its conversations: short-lived workers that read the log in pages until the
+//! stream meets the hub.
+
+use super::{
+    Delivery, frame,
+    frame::Frame,
+    hub::Joined,
+    plan::{Start, Step, plan},
+    stream::{Batch, Outcome, Stream, Work},
+};
+use crate::{
+    conversation::{Fault, Head, Intervals},
+    domain::{ConversationId, Event, Place, Seq},
+};
+use nexus_proto::v1::{self, attach_response};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// Ends the work on a stream that is over.
+struct Over;
+
+/// Waits longer after each failure in a row.
+struct Backoff(Duration);
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    fn new() -> Self {
+        Self(Self::FIRST)
+    }
+
+    async fn wait(&mut self) {
+        sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Self::LONGEST);
+    }
+}
+
+/// Where a round through a plan got to.
+enum Round {
+    /// All of it was sent.
+    Sent,
+    /// The log didn't have what the plan said: make another one.
+    Changed,
+}
+
+impl Delivery {
+    /// Sees to it that a stream's work is being done.
+    pub(super) fn employ(self: &Arc<Self>, stream: &Arc<Stream>) {
+        while stream.hire(self.settings.reads_per_stream) {
+            let (delivery, stream) = (self.clone(), stream.clone());
+            tokio::spawn(async move {
+                while let Some(work) = stream.take() {
+                    if delivery.work(&stream, work).await.is_err() {
+                        // It is untied already; there is nothing left to take.
+                        continue;
+                    }
+                }
+            });
+        }
+    }
+
+    async fn work(self: &Arc<Self>, stream: &Arc<Stream>, work: Work) -> Result<(), Over> {
+        let (batch, compared) = match work {
+            Work::Refresh(batch) => {
+                self.refresh(stream, batch).await?;
+                (batch, false)
+            }
+            Work::Conversation(conversation, start, batch) => {
+                let cursor = matches!(start, Start::Cursor(_));
+                let outcome = self.bring_up(stream, conversation, start).await?;
+                (batch, cursor || outcome != Outcome::Foreign)
+            }
+        };
+        if let Some(conversations) = stream.done(batch, compared) {
+            self.caught_up(stream, conversations);
+        }
+        Ok(())
+    }
+
+    pub(super) fn caught_up(&self, stream: &Stream, conversations: u32) {
+        let frame = attach_response::Frame::CaughtUp(v1::CaughtUp { conversations });
+        stream.outbox.put(frame::control(frame));
+    }
+
+    /// Reads the user's memberships and has the new ones brought in.
+    async fn refresh(self: &Arc<Self>, stream: &Arc<Stream>, batch: Option<Batch>) -> Result<(), Over> {
+        let (tenant, user) = (&stream.caller.tenant, &stream.caller.user);
+        let mut backoff = Backoff::new();
+        let places = loop {
+            if stream.outbox.is_over() {
+                return Err(Over);
+            }
+            let read = self.reads.acquire().await;
+            match self.conversations.memberships(tenant, user).await {
+                Ok(places) => break places,
+                Err(fault) => self.failed(&fault, "memberships"),
+            }
+            drop(read);
+            backoff.wait().await;
+        };
+        let found: Vec<ConversationId> = places.iter().map(|place| place.conversation).collect();
+        let (mut take, tied) = stream.unknown(&found);
+        let room = self.settings.cursors.saturating_sub(tied);
+        let mut beyond = Vec::new();
+        if take.len() > room {
+            take = self.by_activity(stream, take).await?;
+            beyond = take.split_off(room);
+        }
+        stream.refreshed(&found, &take, &beyond, batch, Instant::now());
+        self.employ(stream);
+        Ok(())
+    }
+
+    /// The most recently active first; those whose log can't be read last.
+    async fn by_activity(
+        &self,
+        stream: &Stream,
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<ConversationId>, Over> {
+        let mut dated = Vec::with_capacity(conversations.len());
+        for conversation in conversations {
+            if stream.outbox.is_over() {
+                return Err(Over);
+            }
+            let _read = self.reads.acquire().await;
+            let head = self.conversations.head(&stream.place(conversation)).await;
+            dated.push((head.ok().flatten().map_or(0, |head| head.last_at), conversation));
+        }
+        dated.sort_by_key(|(at, conversation)| (Reverse(*at), *conversation));
+        Ok(dated.into_iter().map(|(_, conversation)| conversation).collect())
+    }
+
+    /// Sends what is missing of a conversation and hands the stream over to the hub, or finds that the user left.
+    async fn bring_up(
+        self: &Arc<Self>,
+        stream: &Arc<Stream>,
+        conversation: ConversationId,
+        mut start: Start,
+    ) -> Result<Outcome, Over> {
+        self.metrics.catch_ups.inc();
+        let place = stream.place(conversation);
+        let mut backoff = Backoff::new();
+        loop {
+            if !stream.outbox.room().await {
+                return Err(Over);
+            }
+            // First into the hub, so that nothing is missed that is appended after the look at the log.
+            let registered = self.lanes.enter(&place, |hub| {
+                (!stream.outbox.is_over()).then(|| (hub.register(stream), hub.stands(stream.key)))
+            });
+            let Some((seen, stands)) = registered else { return Err(Over) };
+            // Live events may have gone out since this began, by a hub that then found the queue full.
+            start = match (start, stands) {
+                (Start::Carried(carried), Some(next)) => Start::Carried(carried.max(next - 1)),
+                (_, Some(next)) => Start::Carried(next - 1),
+                (start, None) => start,
+            };
+            let (head, intervals) = match self.look(&place, stream).await {
+                Ok(Some(found)) if seen.is_none_or(|seen| seen <= found.0.last_seq) => found,
+                Ok(None) if seen.is_none() => (NOTHING, Intervals::default()),
+                // The log is behind what the hub has seen of it.
+                Ok(_) => {
+                    backoff.wait().await;
+                    continue;
+                }
+                Err(fault) => {
+                    self.failed(&fault, "a conversation's head and members");
+                    backoff.wait().await;
+                    continue;
+                }
+            };
+            if head.last_seq > 0 && self.lanes.find(&place, |hub| hub.ends_at(head.last_seq)) == Some(true) {
+                self.read_for_hub(&place);
+            }
+            let plan = plan(start, &head, &intervals, self.settings.push_events);
+            match self.carry_out(stream, &place, &plan.steps, &mut start).await? {
+                Round::Sent => {}
+                Round::Changed => {
+                    backoff.wait().await;
+                    continue;
+                }
+            }
+            if plan.next > 0 {
+                start = Start::Carried(plan.next - 1);
+            }
+            let settled = self.lanes.enter(&place, |hub| {
+                let outcome = if plan.member {
+                    match hub.join(stream.key, plan.next, &self.metrics) {
+                        Joined::Live => Outcome::Live,
+                        Joined::Left(next) => Outcome::Left(next),
+                        Joined::Behind(_) => return None,
+                        Joined::Gone => return Some(Err(Over)),
+                    }
+                } else {
+                    hub.leave(stream.key);
+                    if plan.next == 0 || intervals.0.is_empty() {
+                        Outcome::Foreign
+                    } else {
+                        Outcome::Left(plan.next)
+                    }
+                };
+                stream.settle(conversation, outcome).then_some(Ok(outcome))
+            });
+            if let Some(outcome) = settled {
+                return outcome;
+            }
+        }
+    }
+
+    async fn look(&self, place: &Place, stream: &Stream) -> Result<Option<(Head, Intervals)>, Fault> {
+        let _read = self.reads.acquire().await;
+        let Some(head) = self.conversations.head(place).await? else { return Ok(None) };
+        let intervals = self.conversations.intervals(place, &stream.caller.user).await?;
+        Ok(Some((head, intervals)))
+    }
+
+    async fn carry_out(
+        &self,
+        stream: &Stream,
+        place: &Place,
+        steps: &[Step],
+        start: &mut Start,
+    ) -> Result<Round, Over> {
+        for step in steps {
+            match *step {
+                Step::Reset { reason, first, last } => {
+                    self.metrics.reset(reason);
+                    let conversation_id = place.conversation.to_string();
+                    let reset = v1::Reset { conversation_id, reason: reason.into(), first, last };
+                    stream.outbox.put(frame::control(attach_response::Frame::Reset(reset)));
+                    *start = Start::Carried(last);
+                }
+                Step::Send { first, last } => {
+                    let mut next = first;
+                    let mut limit = self.settings.page_events;
+                    while next <= last {
+                        if !stream.outbox.room().await {
+                            return Err(Over);
+                        }
+                        let want = limit.min((last - next + 1) as usize);
+                        let Some(page) = self.page(place, next, want).await else {
+                            return Ok(Round::Changed);
+                        };
+                        let sent = self.offer(stream, place.conversation, &page);
+                        // What found no room is read again later; no memory is kept for a slow stream.
+                        limit = if sent < page.len() { (2 * sent).max(1) } else { self.settings.page_events };
+                        next += sent as u64;
+                        *start = Start::Carried(next - 1);
+                    }
+                }
+            }
+        }
+        Ok(Round::Sent)
+    }
+
+    /// Events from `next` on, consecutive. `None` when that can't be had now.
+    async fn page(&self, place: &Place, next: Seq, limit: usize) -> Option<Vec<Event>> {
+        let _read = self.reads.acquire().await;
+        match self.conversations.events(place, next - 1, limit).await {
+            Ok(mut events) => {
+                events.truncate(limit);
+                let dense = events.iter().zip(next..).all(|(event, seq)| event.seq == seq);
+                (dense && !events.is_empty()).then_some(events)
+            }
+            Err(fault) => {
+                self.failed(&fault, "events");
+                None
+            }
+        }
+    }
+
+    /// Puts as many of the events into the queue as it has room for; gives how many.
+    fn offer(&self, stream: &Stream, conversation: ConversationId, page: &[Event]) -> usize {
+        let mut sent = 0;
+        while let Some(frame) = Frame::encode(conversation, &page[sent..], self.settings.frame_bytes) {
+            if !stream.outbox.offer(&frame.bytes) {
+                break;
+            }
+            let events = frame.last() - frame.first + 1;
+            self.metrics.caught_up.inc_by(events);
+            self.metrics.frames.inc();
+            self.metrics.bytes.inc_by(frame.bytes.len() as u64);
+            sent += events as usize;
+        }
+        sent
+    }
+
+    fn failed(&self, fault: &Fault, what: &str) {
+        self.metrics.faults.inc();
+        tracing::warn!(%fault, "{what} could not be read; trying again");
+    }
+
+    /// Reads the log for a hub that lacks events, until it lacks none.
+    pub(super) fn read_for_hub(self: &Arc<Self>, place: &Place) {
+        self.metrics.hub_reads.inc();
+        let (delivery, place) = (self.clone(), place.clone());
+        tokio::spawn(async move {
+            let mut backoff = Backoff::new();
+            while let Some(Some(after)) = delivery.lanes.find(&place, |hub| hub.lacks()) {
+                match delivery.page(&place, after + 1, delivery.settings.page_events).await {
+                    Some(events) => delivery.appended(&place, &events),
+                    None => backoff.wait().await,
+                }
+            }
+        });
+    }
+}
+
+/// The end of a log that isn't there.
+const NOTHING: Head = Head { last_seq: 0, floor: 0, messages: 0, last_at: 0, members_at: 0 };

@@ -1,0 +1,334 @@
+//! What a node knows of a conversation with attached streams: the seq that comes next, the last few frames, the streams.
+//!
+//! Pure state under its lane's lock. Every seam of delivery is here: an event goes to a stream only if it is the
+//! stream's next one, so whatever comes double, late or out of order changes nothing.
+
+use super::{frame::Frame, metrics::Metrics, settings::Settings, stream::Stream};
+use crate::domain::{ConversationId, Event, Kind, Seq, User};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A conversation with attached streams.
+pub struct Hub {
+    conversation: ConversationId,
+    /// The first event that it doesn't have; `None` until something is known of the log.
+    next: Option<Seq>,
+    /// The last event that is known to exist.
+    known: Seq,
+    /// Whether it is reading the log to get there.
+    reading: bool,
+    /// Events that the coming frame will hold.
+    pending: Vec<Event>,
+    recent: VecDeque<Frame>,
+    recent_bytes: usize,
+    streams: BTreeMap<u64, Attachment>,
+    rate: Rate,
+    flushed_at: Option<Instant>,
+    /// Whether a tick is going to flush it.
+    ticking: bool,
+}
+
+/// A stream in a hub.
+struct Attachment {
+    stream: Arc<Stream>,
+    /// The event that it needs next, if it got that far.
+    next: Option<Seq>,
+    /// A worker brings it up to date; until then it gets nothing here.
+    behind: bool,
+}
+
+/// What is to be done after events were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// When to flush.
+    pub flush: Flush,
+    /// Whether to start reading the log for what is missing.
+    pub read: bool,
+}
+
+/// When to flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// Nothing to do.
+    Not,
+    /// At once.
+    Now,
+    /// At the tick.
+    At(Instant),
+}
+
+/// What came of a flush.
+#[derive(Default)]
+pub struct Flushed {
+    /// Streams that have work for a worker now.
+    pub busy: Vec<Arc<Stream>>,
+    /// Users who became members.
+    pub joiners: Vec<User>,
+}
+
+/// What came of an attempt to go live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// It is live.
+    Live,
+    /// It needs events from here on that only the log has, or its queue has no room.
+    Behind(Seq),
+    /// The user's leaving was the last event; this would have been next.
+    Left(Seq),
+    /// It is not in this hub.
+    Gone,
+}
+
+impl Hub {
+    /// A hub that knows nothing yet.
+    pub fn new(conversation: ConversationId) -> Self {
+        Self {
+            conversation,
+            next: None,
+            known: 0,
+            reading: false,
+            pending: Vec::new(),
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            streams: BTreeMap::new(),
+            rate: Rate::default(),
+            flushed_at: None,
+            ticking: false,
+        }
+    }
+
+    /// Whether nobody is attached.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// The last event that it has.
+    pub fn last(&self) -> Option<Seq> {
+        self.next.map(|next| next - 1)
+    }
+
+    /// The first event that was not offered to the streams yet.
+    fn unsent(&self) -> Option<Seq> {
+        self.next.map(|next| next - self.pending.len() as u64)
+    }
+
+    /// Takes consecutive events: those that come next, and of the others only that they exist.
+    pub fn take(&mut self, events: &[Event], now: Instant, settings: &Settings) -> Taken {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return Taken { flush: Flush::Not, read: false };
+        };
+        let mut next = *self.next.get_or_insert(first.seq);
+        let before = next;
+        for event in events {
+            if event.seq == next {
+                self.pending.push(event.clone());
+                next += 1;
+            }
+        }
+        self.next = Some(next);
+        self.known = self.known.max(last.seq);
+        self.rate.note((next - before) as u32, now);
+        Taken { flush: self.when(now, settings), read: self.start_reading() }
+    }
+
+    /// The log is known to end here, at least. Gives whether to start reading it; a hub that knows nothing begins there.
+    pub fn ends_at(&mut self, last: Seq) -> bool {
+        self.next.get_or_insert(last + 1);
+        self.known = self.known.max(last);
+        self.start_reading()
+    }
+
+    fn start_reading(&mut self) -> bool {
+        let start = !self.reading && self.next.is_some_and(|next| next <= self.known);
+        self.reading |= start;
+        start
+    }
+
+    /// What it still lacks: events above the answer. `None`: nothing, and reading the log is over.
+    pub fn lacks(&mut self) -> Option<Seq> {
+        let lacks = self.next.filter(|next| *next <= self.known).map(|next| next - 1);
+        self.reading = lacks.is_some();
+        lacks
+    }
+
+    fn when(&mut self, now: Instant, settings: &Settings) -> Flush {
+        if self.pending.is_empty() || self.ticking {
+            return Flush::Not;
+        }
+        let bytes: usize = self.pending.iter().map(Event::size).sum();
+        let due = self.flushed_at.map_or(now, |at| at + settings.tick());
+        if due <= now || bytes >= settings.frame_bytes || !self.rate.above(settings.tick_above) {
+            return Flush::Now;
+        }
+        self.ticking = true;
+        Flush::At(due)
+    }
+
+    /// Offers what is pending to all live streams.
+    pub fn flush(&mut self, now: Instant, now_ms: i64, settings: &Settings, metrics: &Metrics) -> Flushed {
+        self.ticking = false;
+        let mut flushed = Flushed::default();
+        let pending = std::mem::take(&mut self.pending);
+        for event in &pending {
+            metrics.latency.observe((now_ms - event.time_ms).max(0) as f64 / 1000.0);
+        }
+        let mut rest = &pending[..];
+        while let Some(frame) = Frame::encode(self.conversation, rest, settings.frame_bytes) {
+            rest = &rest[(frame.last() - frame.first + 1) as usize..];
+            metrics.encoded.inc_by(frame.last() - frame.first + 1);
+            self.send(&frame, &mut flushed, metrics);
+            flushed.joiners.extend(frame.joiners.iter().cloned());
+            self.recent_bytes += frame.bytes.len();
+            self.recent.push_back(frame);
+        }
+        // Whoever is about to join must find a frame to join at, however large.
+        while self.recent_bytes > settings.recent_bytes && self.recent.len() > 1 {
+            self.recent_bytes -= self.recent.pop_front().map_or(0, |frame| frame.bytes.len());
+        }
+        if pending.iter().any(|event| event.kind == Kind::ErasedEvents) {
+            self.recent.clear();
+            self.recent_bytes = 0;
+        }
+        self.flushed_at = Some(now);
+        flushed
+    }
+
+    fn send(&mut self, frame: &Frame, flushed: &mut Flushed, metrics: &Metrics) {
+        let mut gone = Vec::new();
+        let (mut frames, mut bytes) = (0, 0);
+        for (key, attachment) in &mut self.streams {
+            let Some(next) = attachment.next.filter(|next| !attachment.behind && *next <= frame.last())
+            else {
+                continue;
+            };
+            let stream = &attachment.stream;
+            if next < frame.first {
+                metrics.violation("STREAM-1");
+                tracing::error!(conversation = %self.conversation, next, first = frame.first, "a live stream fell behind");
+                attachment.behind = true;
+            } else {
+                let (out, last, leaves) = cut(frame, next, &stream.caller.user);
+                if stream.outbox.offer(&out) {
+                    frames += 1;
+                    bytes += out.len() as u64;
+                    attachment.next = Some(last + 1);
+                    if leaves {
+                        stream.left(self.conversation, last + 1);
+                        gone.push(*key);
+                    }
+                    continue;
+                }
+                metrics.overflows.inc();
+                attachment.behind = true;
+            }
+            stream.overflowed(self.conversation, next - 1);
+            flushed.busy.push(stream.clone());
+        }
+        for key in gone {
+            self.streams.remove(&key);
+        }
+        metrics.frames.inc_by(frames);
+        metrics.bytes.inc_by(bytes);
+    }
+
+    /// Puts a stream in, behind; gives the last event that the hub has. To be called before the log is looked at: from
+    /// here on nothing is missed.
+    pub fn register(&mut self, stream: &Arc<Stream>) -> Option<Seq> {
+        let fresh = || Attachment { stream: stream.clone(), next: None, behind: true };
+        let attachment = self.streams.entry(stream.key).or_insert_with(fresh);
+        attachment.behind = true;
+        self.last()
+    }
+
+    /// Where a stream stands that was here before.
+    pub fn stands(&self, key: u64) -> Option<Seq> {
+        self.streams.get(&key)?.next
+    }
+
+    /// Lets a stream go live that has everything below `next`. Membership must have been looked at up to there.
+    pub fn join(&mut self, key: u64, mut next: Seq, metrics: &Metrics) -> Joined {
+        let unsent = self.unsent().unwrap_or(next);
+        let Some(attachment) = self.streams.get_mut(&key) else { return Joined::Gone };
+        attachment.next = Some(next);
+        for frame in &self.recent {
+            if frame.last() < next {
+                continue;
+            }
+            if next < frame.first {
+                return Joined::Behind(next);
+            }
+            let (out, last, leaves) = cut(frame, next, &attachment.stream.caller.user);
+            if !attachment.stream.outbox.offer(&out) {
+                return Joined::Behind(next);
+            }
+            metrics.frames.inc();
+            metrics.bytes.inc_by(out.len() as u64);
+            next = last + 1;
+            attachment.next = Some(next);
+            if leaves {
+                self.streams.remove(&key);
+                return Joined::Left(next);
+            }
+        }
+        if next < unsent {
+            return Joined::Behind(next);
+        }
+        attachment.behind = false;
+        Joined::Live
+    }
+
+    /// Takes a stream out.
+    pub fn leave(&mut self, key: u64) {
+        self.streams.remove(&key);
+    }
+
+    /// Offers a frame without a promise to the live streams that want such, except those of `but`.
+    pub fn tell(&self, frame: &Bytes, but: Option<&User>, metrics: &Metrics) {
+        for Attachment { stream, behind, .. } in self.streams.values() {
+            if *behind || !stream.ephemeral || but == Some(&stream.caller.user) {
+                continue;
+            }
+            let told = stream.outbox.offer_lossy(frame);
+            if told { metrics.ephemeral.inc() } else { metrics.ephemeral_dropped.inc() }
+        }
+    }
+}
+
+/// The part of a frame from `next` on that a user may see: up to their leaving, if that is in it.
+fn cut(frame: &Frame, next: Seq, user: &User) -> (Bytes, Seq, bool) {
+    let leaving = frame.leavers.iter().find(|(who, seq)| who == user && *seq >= next);
+    let last = leaving.map_or(frame.last(), |(_, seq)| *seq);
+    (frame.part(next, last), last, leaving.is_some())
+}
+
+/// About how many events a second come.
+#[derive(Default)]
+struct Rate {
+    since: Option<Instant>,
+    count: u32,
+    before: u32,
+}
+
+impl Rate {
+    const WINDOW: Duration = Duration::from_secs(1);
+
+    fn note(&mut self, events: u32, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        let age = now - since;
+        if age >= Self::WINDOW {
+            self.before = if age < 2 * Self::WINDOW { self.count } else { 0 };
+            self.count = 0;
+            self.since = Some(now);
+        }
+        self.count = self.count.saturating_add(events);
+    }
+
+    fn above(&self, limit: u32) -> bool {
+        self.count.max(self.before) > limit
+    }
+}

@@ -1,0 +1,231 @@
+//! The loops of delivery: hearing the bus, checking lanes, looking after streams; and how it ends.
+
+use super::{Delivery, frame, going_away, stream::Stream, token_expired};
+use crate::{
+    bus::{Heard, Hint},
+    conversation::Fault,
+    domain::{
+        Place,
+        hash::{LANES, lane_of, lane_of_user},
+    },
+};
+use nexus_proto::v1::{self, attach_response};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// How often streams are looked after: the precision of heartbeats and of deadlines.
+const LOOK: Duration = Duration::from_secs(1);
+/// How far clocks of appending nodes may be off, in minutes.
+const MARGIN_MINUTES: i64 = 15;
+/// Rows of `recent` that are read at once.
+const RECENT_PAGE: usize = 500;
+
+/// Lanes that are to be checked.
+#[derive(Default)]
+struct Suspects {
+    /// A bit for each.
+    lanes: AtomicU64,
+    wake: Notify,
+}
+
+impl Suspects {
+    fn add(&self, lanes: u64) {
+        self.lanes.fetch_or(lanes, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+}
+
+impl Delivery {
+    /// Delivers until `stop` is cancelled. To be called once; a second call returns at once.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let suspects = Suspects::default();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.hear(&suspects) => {}
+            () = self.look_after() => {}
+            () = self.check(&suspects) => {}
+        }
+    }
+
+    async fn hear(self: &Arc<Self>, suspects: &Suspects) {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut listener) = listener else { return };
+        loop {
+            match listener.recv().await {
+                Heard::Hint(Hint::Appended { place, events }) => self.appended(&place, &events),
+                Heard::Hint(Hint::Memberships { tenant, user }) => {
+                    for stream in self.attached.of(&tenant, &user) {
+                        stream.refresh();
+                        self.employ(&stream);
+                    }
+                }
+                Heard::Hint(Hint::Ephemeral { place, from, body }) => {
+                    let frame = frame::ephemeral(&body);
+                    self.lanes.find(&place, |hub| hub.tell(&frame, Some(&from), &self.metrics));
+                }
+                Heard::Missed(lane) => suspects.add(1 << (lane % LANES)),
+            }
+        }
+    }
+
+    /// Heartbeats, expiry, stalls, and memberships that are due.
+    async fn look_after(self: &Arc<Self>) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A frame is noticed up to one look late, and answered by a heartbeat up to one look late.
+        let heartbeat = Duration::from_millis(self.settings.heartbeat_ms).saturating_sub(2 * LOOK);
+        let stall = Duration::from_millis(self.settings.stall_ms);
+        let memberships = Duration::from_millis(self.settings.memberships_ms);
+        loop {
+            let now = looks.tick().await;
+            let time_ms = self.clock.now_ms();
+            let beat = frame::control(attach_response::Frame::Heartbeat(v1::Heartbeat { time_ms }));
+            for stream in self.attached.every() {
+                let health = stream.outbox.health(now);
+                if stream.expires.is_some_and(|at| at <= time_ms) {
+                    stream.outbox.end(token_expired());
+                    self.detach(&stream, "token_expired");
+                } else if health.stuck >= stall {
+                    stream.outbox.cut(stalled());
+                    self.detach(&stream, "stalled");
+                } else {
+                    if health.quiet >= heartbeat {
+                        stream.outbox.put(beat.clone());
+                    }
+                    if now.checked_sub(memberships).is_some_and(|then| stream.refresh_if_before(then)) {
+                        self.employ(&stream);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compares lanes with the log: those that missed hints at once, and all of them every now and then.
+    async fn check(self: &Arc<Self>, suspects: &Suspects) {
+        let every = Duration::from_millis(self.settings.check_ms);
+        let mut good = [self.minute(); LANES as usize];
+        let mut all_at = Instant::now() + every;
+        loop {
+            let mut lanes = suspects.lanes.swap(0, Ordering::AcqRel);
+            if !every.is_zero() && Instant::now() >= all_at {
+                all_at = Instant::now() + every;
+                lanes = u64::MAX;
+            }
+            if lanes == 0 {
+                let due = async {
+                    if every.is_zero() {
+                        std::future::pending().await
+                    } else {
+                        tokio::time::sleep_until(all_at).await
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = suspects.wake.notified() => {}
+                    () = due => {}
+                }
+                continue;
+            }
+            for lane in (0..LANES).filter(|lane| lanes & 1 << lane != 0) {
+                let begun = self.minute();
+                match self.check_lane(lane, good[usize::from(lane)]).await {
+                    Ok(()) => good[usize::from(lane)] = begun,
+                    Err(fault) => {
+                        self.metrics.faults.inc();
+                        tracing::warn!(lane, %fault, "a lane could not be checked; trying again");
+                        tokio::time::sleep(LOOK).await;
+                        suspects.add(1 << lane);
+                    }
+                }
+            }
+        }
+    }
+
+    fn minute(&self) -> i64 {
+        self.clock.now_ms().div_euclid(60_000)
+    }
+
+    /// Compares the hubs of a lane with the log, and has the memberships of its users read again.
+    async fn check_lane(self: &Arc<Self>, lane: u16, good: i64) -> Result<(), Fault> {
+        self.metrics.lane_checks.inc();
+        for stream in self.attached.every() {
+            if lane_of_user(&stream.caller.tenant, &stream.caller.user) == lane {
+                stream.refresh();
+                self.employ(&stream);
+            }
+        }
+        for place in self.active(lane, good).await? {
+            // A conversation without a hub was not asked for, whatever happened in it.
+            if self.lanes.find(&place, |_| ()).is_none() {
+                continue;
+            }
+            if let Some(head) = self.conversations.head(&place).await?
+                && self.lanes.find(&place, |hub| hub.ends_at(head.last_seq)) == Some(true)
+            {
+                self.read_for_hub(&place);
+            }
+        }
+        Ok(())
+    }
+
+    /// The conversations of a lane to which something was appended since a minute; all with a hub, where that isn't
+    /// noted.
+    async fn active(&self, lane: u16, good: i64) -> Result<BTreeSet<Place>, Fault> {
+        if !self.conversations.notes_recent() {
+            return Ok(self.lanes.places(lane).into_iter().collect());
+        }
+        let mut places = BTreeSet::new();
+        for minute in good - MARGIN_MINUTES..=self.minute() + MARGIN_MINUTES {
+            let mut after = None;
+            loop {
+                let page = self.conversations.recent(lane, minute, after.as_ref(), RECENT_PAGE).await?;
+                let whole = page.len() < RECENT_PAGE;
+                after = page.last().cloned();
+                places.extend(page);
+                if whole {
+                    break;
+                }
+            }
+        }
+        debug_assert!(places.iter().all(|place| lane_of(place) == lane));
+        Ok(places)
+    }
+
+    /// Ends every stream: with a Reconnect frame and UNAVAILABLE. Returns when the clients have them, or at the
+    /// deadline, when what was not taken is cut off.
+    pub async fn shutdown(self: &Arc<Self>, deadline: Duration) {
+        let streams: Vec<Arc<Stream>> = self.attached.close();
+        for stream in &streams {
+            let reconnect = v1::Reconnect {
+                after_ms: self.chance(self.settings.reconnect_ms),
+                reason: "the node goes away".into(),
+            };
+            stream.outbox.put(frame::control(attach_response::Frame::Reconnect(reconnect)));
+            stream.outbox.end(going_away());
+            self.detach(stream, "shutdown");
+        }
+        self.bodies.close();
+        if timeout(deadline, self.bodies.wait()).await.is_err() {
+            for stream in &streams {
+                stream.outbox.cut(going_away());
+            }
+        }
+    }
+}
+
+fn stalled() -> Status {
+    Status::unavailable("the stream took nothing for too long: attach again")
+}

@@ -1,0 +1,8 @@
+//! Delivery over real conversations: what a device sees.
+//!
+//! - [`world`]: a node on a paused clock, and devices that check what they get.
+//! - [`attach`]: one thing after another. [`property`]: everything at once.
+
+mod attach;
+mod property;
+mod world;
