@@ -1,14 +1,17 @@
 //! Tests of the core's parts against what a caller notices, in one binary so that it links once.
 //!
 //! - [`store_port`]: what the store port promises, of every implementation.
+//! - [`memory`]: a store on a paused clock; [`sequences`]: the embedded store is its equal.
 //! - [`embedded`]: what the embedded store promises beyond that.
-//! - [`torn`]: what it makes of a damaged journal.
-//! - [`delivery`]: what an attached device sees, over [`memory`], a store on a paused clock.
+//! - [`torn`]: what it makes of a damaged journal; [`crash`]: of kill -9.
+//! - [`delivery`]: what an attached device sees, over [`memory`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod crash;
 mod delivery;
 mod embedded;
 mod memory;
+mod sequences;
 mod store_port;
 mod torn;

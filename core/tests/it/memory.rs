@@ -32,12 +32,21 @@ pub struct MemoryStore {
     data: Mutex<Data>,
     chance: Mutex<StdRng>,
     slowest: Duration,
+    /// Read by commits that are under way, so that a serial read can wait for them.
+    under_way: tokio::sync::RwLock<()>,
 }
 
 impl MemoryStore {
     /// An empty store, whose calls take up to `slowest`.
     pub fn new(seed: u64, slowest: Duration) -> Self {
-        Self { data: Mutex::default(), chance: Mutex::new(StdRng::seed_from_u64(seed)), slowest }
+        let chance = Mutex::new(StdRng::seed_from_u64(seed));
+        Self { data: Mutex::default(), chance, slowest, under_way: Default::default() }
+    }
+
+    async fn settle(&self, read: Read) {
+        if read == Read::Serial {
+            drop(self.under_way.write().await);
+        }
     }
 
     async fn pause(&self) {
@@ -118,11 +127,13 @@ impl Store for MemoryStore {
         Ok(self.with(rows).await)
     }
 
-    async fn statics(&self, bucket: &Bucket, _: Read) -> Result<Option<Statics>, StoreError> {
+    async fn statics(&self, bucket: &Bucket, read: Read) -> Result<Option<Statics>, StoreError> {
+        self.settle(read).await;
         Ok(self.with(|data| data.statics.get(bucket).copied()).await)
     }
 
     async fn commit(&self, bucket: &Bucket, commit: Commit) -> Result<Outcome, StoreError> {
+        let _under_way = self.under_way.read().await;
         self.with(|data| data.commit(bucket, commit)).await
     }
 
@@ -130,8 +141,9 @@ impl Store for MemoryStore {
         &self,
         bucket: &Bucket,
         ids: &[(User, ClientId)],
-        _: Read,
+        read: Read,
     ) -> Result<Vec<Option<Dedupe>>, StoreError> {
+        self.settle(read).await;
         let find = |data: &mut Data| {
             ids.iter()
                 .map(|(user, id)| data.dedupe.get(&(bucket.clone(), user.clone(), *id)).copied())

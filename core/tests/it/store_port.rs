@@ -8,7 +8,7 @@ use nexus_core::{
         Store, Sync,
     },
 };
-use std::{collections::BTreeMap, future::Future, pin::Pin};
+use std::{collections::BTreeMap, future::Future, pin::Pin, task::Poll};
 use uuid::Uuid;
 
 /// A check and its name.
@@ -32,7 +32,7 @@ checks! {
     dedupe_rows_are_of_a_bucket_and_a_user, events_come_in_ranges, index_comes_newest_first,
     blanking_keeps_the_envelope, dropping_takes_one_bucket_only, recent_comes_in_pages, places_come_in_pages,
     cells_are_won_by_the_greater_time, rows_come_whole_and_in_order, partitions_are_apart,
-    one_of_many_writers_wins, malformed_batches_are_refused,
+    one_of_many_writers_wins, a_serial_read_settles_what_is_under_way, malformed_batches_are_refused,
 }
 
 pub fn place(tenant: &str, conversation: u128) -> Place {
@@ -444,6 +444,20 @@ async fn one_of_many_writers_wins(store: &dyn Store) {
     assert_eq!(seqs(store, &bucket).await, [1, 2, 3, 4, 5]);
 }
 
+async fn a_serial_read_settles_what_is_under_way(store: &dyn Store) {
+    for n in 0..20 {
+        let bucket = bucket(&place("t", n), 1);
+        let commit = async {
+            assert_eq!(store.commit(&bucket, append(1, None, 1)).await.unwrap(), Outcome::Applied);
+            None
+        };
+        let read = async { store.statics(&bucket, Read::Serial).await.unwrap() };
+        let both: [Pin<Box<dyn Future<Output = Option<Statics>>>>; 2] = [Box::pin(commit), Box::pin(read)];
+        // The commit came first, so what wasn't there could never come.
+        assert_eq!(join_all(both.into_iter()).await[1], Some(statics(1, false)));
+    }
+}
+
 async fn malformed_batches_are_refused(store: &dyn Store) {
     let bucket = bucket(&place("t", 1), 1);
     let mut gap = append(1, None, 3);
@@ -465,16 +479,12 @@ async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> 
     std::future::poll_fn(|context| {
         for (future, output) in futures.iter_mut().zip(&mut outputs) {
             if output.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+                && let Poll::Ready(value) = future.as_mut().poll(context)
             {
                 *output = Some(value);
             }
         }
-        if outputs.iter().all(Option::is_some) {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if outputs.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     outputs.into_iter().flatten().collect()
