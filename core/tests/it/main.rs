@@ -4,6 +4,7 @@
 //! - [`memory`]: a store on a paused clock; [`sequences`]: the embedded store is its equal.
 //! - [`embedded`]: what the embedded store promises beyond that.
 //! - [`torn`]: what it makes of a damaged journal; [`crash`]: of kill -9.
+//! - [`hashes`]: the test vectors of what stored data and clients depend on.
 //! - [`delivery`]: what an attached device sees, over [`memory`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -11,6 +12,7 @@
 mod crash;
 mod delivery;
 mod embedded;
+mod hashes;
 mod memory;
 mod sequences;
 mod store_port;

@@ -10,12 +10,15 @@
 //! - `keys`, `values`: how rows are stored.
 //! - `journal`: what a crash or a bad disk left behind, judged before fjall sees it.
 //! - `metrics`: what it tells of itself.
+//! - `golden`: that what is stored stays readable.
 //!
 //! A write is visible only when it is as durable as it asked to be: fjall applies a batch to memory after the fsync.
 //! Deadlines use tokio's clock, and the writer is a thread of its own: under a paused clock that has nothing else to
 //! wait for, deadlines pass at once.
 
 mod files;
+#[cfg(test)]
+mod golden;
 mod group;
 mod journal;
 mod keys;
