@@ -1,0 +1,106 @@
+import { useState } from 'react';
+import type { SubmitEvent } from 'react';
+import type { View } from '../client/conversation';
+import { explain } from '../client/errors';
+import type { Info, PresenceStatus } from '../client/model';
+import { NAME } from '../client/session';
+import { Avatar, statusNames } from './Avatar';
+import { useClient, useNexus } from './hooks';
+import { CloseIcon } from './icons';
+
+interface Props {
+  readonly view: View;
+  readonly info: Info;
+  readonly onClose: () => void;
+}
+
+const order: Readonly<Record<PresenceStatus, number>> = { online: 0, busy: 1, away: 2, offline: 3 };
+
+export function Members({ view, info, onClose }: Props) {
+  const client = useClient();
+  const { link } = useNexus();
+  const status = (user: string): PresenceStatus =>
+    user === client.me ? (link.state === 'online' ? 'online' : 'offline') : client.presenceOf(user);
+  const members = (view.members ?? []).toSorted(
+    (a, b) => order[status(a.user)] - order[status(b.user)] || (a.user < b.user ? -1 : 1),
+  );
+  const here = members.filter((it) => status(it.user) !== 'offline').length;
+  return (
+    <aside className="members" aria-label="Members">
+      <header>
+        <h2>Members</h2>
+        <button className="button icon-button" onClick={onClose} title="Close">
+          <CloseIcon />
+          <span className="visually-hidden">Close</span>
+        </button>
+      </header>
+      <p className="hint">
+        {here} of {info.memberCount} here now
+      </p>
+      <ul>
+        {members.map(({ user, role }) => (
+          <li key={user} data-member={user}>
+            <Avatar name={user} status={status(user)} small />
+            <span className="member-name">
+              {user}
+              {user === client.me && <i> (you)</i>}
+            </span>
+            <span className="member-role">
+              {role === 'owner' || role === 'admin' ? role : ''}
+              <span className="visually-hidden"> {statusNames[status(user)]}</span>
+            </span>
+          </li>
+        ))}
+        {info.memberCount > members.length && members.length > 0 && (
+          <li className="hint">and {info.memberCount - members.length} more</li>
+        )}
+      </ul>
+      {info.kind !== 'direct' && (info.role === 'admin' || info.role === 'owner') && (
+        <AddMember id={info.id} />
+      )}
+    </aside>
+  );
+}
+
+function AddMember({ id }: { readonly id: string }) {
+  const client = useClient();
+  const [name, setName] = useState('');
+  const [error, setError] = useState<string | null>(null);
+  const [clientId, setClientId] = useState(() => client.newId());
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    if (!NAME.test(name)) return;
+    setError(null);
+    client
+      .addMembers(id, clientId, [name])
+      .then(() => {
+        setName('');
+        setClientId(client.newId());
+      })
+      .catch((cause: unknown) => setError(explain(cause)));
+  };
+  const change = (value: string) => {
+    setName(value.trim());
+    setClientId(client.newId());
+  };
+  return (
+    <form className="add-member" onSubmit={submit}>
+      <input
+        value={name}
+        onChange={(event) => change(event.target.value)}
+        placeholder="Add somebody"
+        aria-label="Add somebody"
+        autoCapitalize="none"
+        spellCheck={false}
+      />
+      <button className="button" disabled={!NAME.test(name)}>
+        Add
+      </button>
+      {error && (
+        <p className="hint error" role="alert">
+          {error}
+        </p>
+      )}
+    </form>
+  );
+}
