@@ -14,6 +14,11 @@
 //! - `admin.rs`: health and metrics for operators; `metrics.rs`: every metric
 //! - `assets.rs`: the files of the web page; `clock.rs`: the time of day
 
+/// Pingora logs an error for every client that breaks off a handshake; whoever scans ports could fill a disk.
+/// These directives of `tracing_subscriber::EnvFilter` leave that out, and keep everything else of Pingora from
+/// warnings upwards.
+pub const LOG_DIRECTIVES: &str = "pingora_core=warn,pingora_core::services::listening=off,pingora_proxy=warn";
+
 mod admin;
 mod assets;
 mod clock;

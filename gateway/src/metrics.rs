@@ -198,6 +198,7 @@ impl Metrics {
             ("connections_per_address", limits.connections_per_address as f64),
             ("streams_per_connection", f64::from(limits.streams_per_connection)),
             ("calls", limits.calls as f64),
+            ("public_calls", limits.public_calls as f64),
             ("streams", limits.streams as f64),
             ("header_bytes", limits.header_bytes as f64),
             ("body_bytes", limits.body_bytes as f64),

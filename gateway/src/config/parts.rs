@@ -99,6 +99,10 @@ pub struct Limits {
     #[config(default = 10_000, env = "NEXUS_GATEWAY_LIMITS_CALLS")]
     pub calls: usize,
 
+    /// Calls in progress of methods that need no token.
+    #[config(default = 500, env = "NEXUS_GATEWAY_LIMITS_PUBLIC_CALLS")]
+    pub public_calls: usize,
+
     /// Attached streams; beyond it attaching is shed.
     #[config(default = 50_000, env = "NEXUS_GATEWAY_LIMITS_STREAMS")]
     pub streams: usize,

@@ -80,6 +80,7 @@ impl Config {
             ("connections_per_address", limits.connections_per_address),
             ("streams_per_connection", limits.streams_per_connection as usize),
             ("calls", limits.calls),
+            ("public_calls", limits.public_calls),
             ("streams", limits.streams),
             ("body_bytes", limits.body_bytes),
             ("tracked", limits.tracked),

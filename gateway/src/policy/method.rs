@@ -25,7 +25,7 @@ impl Class {
 const PATH_BYTES: usize = 256;
 
 /// The methods whose streams stay.
-const STREAMS: &[(&str, &str)] = &[("nexus.v1.StreamService", "Attach"), ("grpc.health.v1.Health", "Watch")];
+const STREAMS: &[(&str, &str)] = &[("nexus.v1.StreamService", "Attach")];
 
 /// A method's path, taken apart: `/package.Service/Method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,6 @@ mod tests {
     fn classes_follow_the_verb() {
         for (path, class) in [
             ("/nexus.v1.StreamService/Attach", Class::Stream),
-            ("/grpc.health.v1.Health/Watch", Class::Stream),
             ("/grpc.health.v1.Health/Check", Class::Read),
             ("/nexus.v1.HistoryService/ListMessages", Class::Read),
             ("/nexus.v1.ConversationService/GetConversation", Class::Read),

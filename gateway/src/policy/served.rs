@@ -20,6 +20,10 @@ const DEVELOPMENT_SERVICES: &[&str] = &["nexus.v1.DevelopmentService"];
 /// Services that need no token.
 const PUBLIC_SERVICES: &[&str] = &["grpc.health.v1.Health", "nexus.v1.DevelopmentService"];
 
+/// Methods of those that it does not serve to clients: each would hold a place for as long as anybody likes,
+/// without a token. Clients of the health protocol know that a server may lack it.
+const NOT_HERE: &[&str] = &["/grpc.health.v1.Health/Watch"];
+
 /// The layer's check.
 pub(crate) struct Served {
     mode: Mode,
@@ -56,7 +60,8 @@ impl Check for Served {
         let known = method.filter(|method| {
             let package = PACKAGES.contains(&method.package)
                 || (development && DEVELOPMENT_PACKAGES.contains(&method.package));
-            package && (development || !DEVELOPMENT_SERVICES.contains(&method.service))
+            let here = !NOT_HERE.contains(&head.path.as_str());
+            here && package && (development || !DEVELOPMENT_SERVICES.contains(&method.service))
         });
         match known {
             Some(_) => Ok(()),

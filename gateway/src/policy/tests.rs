@@ -47,7 +47,7 @@ async fn an_address_gets_its_rate_and_no_more() {
 
 #[tokio::test]
 async fn what_is_in_progress_counts_until_its_decision_is_dropped() {
-    let stack = stack_with(|config| config.limits.calls = 1);
+    let stack = stack_with(|config| config.limits.public_calls = 1);
     let path = "/grpc.health.v1.Health/Check";
     let first = ask(&stack, path).await;
     assert_eq!(code(&first), None);

@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -35,6 +35,12 @@ struct Shared {
     metrics: Metrics,
 }
 
+/// Not checked yet. Such a node gets requests, so that a start needs no round of checks; but nobody is told
+/// that the edge is ready because of it.
+const UNKNOWN: u8 = 0;
+const HEALTHY: u8 = 1;
+const UNHEALTHY: u8 = 2;
+
 /// One chat node.
 pub(crate) struct Node {
     pub(super) address: Address,
@@ -42,7 +48,7 @@ pub(crate) struct Node {
     hash: u64,
     /// Where to connect; none while a name has not been resolved.
     endpoint: ArcSwap<Option<Endpoint>>,
-    healthy: AtomicBool,
+    health: AtomicU8,
     /// Requests and streams that this edge has on it.
     load: AtomicUsize,
 }
@@ -90,8 +96,7 @@ impl Node {
             label,
             address,
             endpoint: ArcSwap::from_pointee(endpoint),
-            // Until a check has failed a node is believed to work, so that a start needs no round of checks.
-            healthy: AtomicBool::new(true),
+            health: AtomicU8::new(UNKNOWN),
             load: AtomicUsize::new(0),
         }
     }
@@ -104,8 +109,8 @@ impl Node {
         self.endpoint.store(Arc::new(Some(endpoint)));
     }
 
-    pub(super) fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+    fn health(&self) -> u8 {
+        self.health.load(Ordering::Relaxed)
     }
 }
 
@@ -134,7 +139,7 @@ impl Upstreams {
             }
             let kept = before.iter().find(|node| node.address == address).cloned();
             let node = kept.unwrap_or_else(|| Arc::new(Node::new(address)));
-            self.shared.metrics.upstream_healthy(&node.label, node.is_healthy());
+            self.shared.metrics.upstream_healthy(&node.label, node.health() == HEALTHY);
             nodes.push(node);
         }
         for gone in before.iter().filter(|old| !nodes.iter().any(|node| node.address == old.address)) {
@@ -149,7 +154,9 @@ impl Upstreams {
     pub(crate) fn choose(&self, key: u64, tried: &[String]) -> Option<Chosen> {
         let nodes = self.shared.nodes.load();
         let usable = |healthy: bool| {
-            nodes.iter().filter(move |node| (!healthy || node.is_healthy()) && !tried.contains(&node.label))
+            nodes
+                .iter()
+                .filter(move |node| (!healthy || node.health() != UNHEALTHY) && !tried.contains(&node.label))
         };
         let any_healthy = usable(true).next().is_some();
 
@@ -175,9 +182,9 @@ impl Upstreams {
         self.shared.changed.notify_one();
     }
 
-    /// Whether at least one node answers its checks.
+    /// Whether at least one node has passed its last check.
     pub fn any_healthy(&self) -> bool {
-        self.shared.nodes.load().iter().any(|node| node.is_healthy())
+        self.shared.nodes.load().iter().any(|node| node.health() == HEALTHY)
     }
 
     pub(super) async fn changed(&self) {
@@ -189,9 +196,10 @@ impl Upstreams {
     }
 
     pub(super) fn mark(&self, node: &Node, healthy: bool) {
-        if node.healthy.swap(healthy, Ordering::Relaxed) != healthy {
+        let now = if healthy { HEALTHY } else { UNHEALTHY };
+        if node.health.swap(now, Ordering::Relaxed) != now {
             if healthy {
-                tracing::info!(upstream = %node.label, "chat node is back");
+                tracing::info!(upstream = %node.label, "chat node passes its health checks");
             } else {
                 tracing::warn!(upstream = %node.label, "chat node fails its health checks; it gets no more requests");
             }

@@ -133,7 +133,7 @@ async fn operators_see_health_and_metrics() {
     let mut world = World::new().await;
     Client::of(&world, "bob").await.call(SEND, "").await.unwrap();
     assert_eq!(admin(&world, "/healthz").await.unwrap().0, 200);
-    assert_eq!(admin(&world, "/readyz").await.unwrap(), (200, "ready\n".into()));
+    until("it is ready", async || admin(&world, "/readyz").await.unwrap() == (200, "ready\n".into())).await;
     let (status, text) = admin(&world, "/metrics").await.unwrap();
     assert_eq!(status, 200);
     for name in ["nexus_gateway_requests_total", "nexus_gateway_call_seconds_bucket", "nexus_gateway_limit"] {
@@ -146,6 +146,34 @@ async fn operators_see_health_and_metrics() {
     world.nodes.clear();
     until("it is not ready", async || admin(&world, "/readyz").await.unwrap().0 == 503).await;
     assert_eq!(admin(&world, "/healthz").await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn an_edge_is_not_ready_before_a_node_has_answered() {
+    let world = World::over(Vec::new(), |config| config.upstreams = vec!["http://127.0.0.1:1".into()]).await;
+    assert_eq!(admin(&world, "/readyz").await.unwrap().0, 503);
+}
+
+/// Threads that share nothing are what production has, and what tests with many edges in a process can't.
+#[test]
+fn threads_that_share_nothing_serve() {
+    let binary = std::env::current_exe().unwrap();
+    let alone = ["--exact", "lifecycle::alone_in_its_process", "--ignored"];
+    let output = std::process::Command::new(binary).args(alone).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
+#[ignore = "run by threads_that_share_nothing_serve, in a process of its own"]
+async fn alone_in_its_process() {
+    let world = World::with(2, |config| (config.work_stealing, config.threads) = (false, 2)).await;
+    for n in 0..10 {
+        let client = Client::of(&world, &format!("user-{n}")).await;
+        client.call(SEND, "").await.unwrap();
+        let mut stream = client.attach("count:10").await.unwrap();
+        while stream.message().await.unwrap().is_some() {}
+    }
+    assert_eq!(world.edge.shutdown(Duration::from_secs(60)).await.connections_cut, 0);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! - `world.rs`: an edge and its nodes; `node.rs`: a small gRPC server; `client.rs`: clients and tokens
 //! - `calls.rs`: forwarding; `tokens.rs`: who may call; `web.rs`: browsers; `limits.rs`: rates and loads;
-//!   `upstreams.rs`: nodes that fail; `abuse.rs`: clients that misbehave; `lifecycle.rs`: start, reload, drain
+//!   `upstreams.rs`: nodes that fail; `abuse.rs`: clients that misbehave; `lifecycle.rs`: start, reload, drain;
+//!   `log.rs`: what operators read
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -11,6 +12,7 @@ mod calls;
 mod client;
 mod lifecycle;
 mod limits;
+mod log;
 mod node;
 mod tokens;
 mod upstreams;
