@@ -146,16 +146,9 @@ impl Delivery {
                 return Err(Over);
             }
             // First into the hub, so that nothing is missed that is appended after the look at the log.
-            let registered = self.lanes.enter(&place, |hub| {
-                (!stream.outbox.is_over()).then(|| (hub.register(stream), hub.stands(stream.key)))
-            });
-            let Some((seen, stands)) = registered else { return Err(Over) };
-            // Live events may have gone out since this began, by a hub that then found the queue full.
-            start = match (start, stands) {
-                (Start::Carried(carried), Some(next)) => Start::Carried(carried.max(next - 1)),
-                (_, Some(next)) => Start::Carried(next - 1),
-                (start, None) => start,
-            };
+            let registered =
+                self.lanes.enter(&place, |hub| (!stream.outbox.is_over()).then(|| hub.register(stream)));
+            let Some(seen) = registered else { return Err(Over) };
             let (head, intervals) = match self.look(&place, stream).await {
                 Ok(Some(found)) if seen.is_none_or(|seen| seen <= found.0.last_seq) => found,
                 Ok(None) if seen.is_none() => (NOTHING, Intervals::default()),
@@ -188,8 +181,14 @@ impl Delivery {
                 let outcome = if plan.member {
                     match hub.join(stream.key, plan.next, &self.metrics) {
                         Joined::Live => Outcome::Live,
-                        Joined::Left(next) => Outcome::Left(next),
-                        Joined::Behind(_) => return None,
+                        Joined::Left(next) => {
+                            start = Start::Carried(next - 1);
+                            Outcome::Left(next)
+                        }
+                        Joined::Behind(next) => {
+                            start = Start::Carried(next - 1);
+                            return None;
+                        }
                         Joined::Gone => return Some(Err(Over)),
                     }
                 } else {

@@ -245,11 +245,6 @@ impl Hub {
         self.last()
     }
 
-    /// Where a stream stands that was here before.
-    pub fn stands(&self, key: u64) -> Option<Seq> {
-        self.streams.get(&key)?.next
-    }
-
     /// Lets a stream go live that has everything below `next`. Membership must have been looked at up to there.
     pub fn join(&mut self, key: u64, mut next: Seq, metrics: &Metrics) -> Joined {
         let unsent = self.unsent().unwrap_or(next);

@@ -46,7 +46,7 @@ struct Desk {
 enum Tie {
     /// Waits for a worker.
     Todo(Start, Option<Batch>),
-    /// A worker is at it; and something happened meanwhile, so that it must look again.
+    /// A worker is at it; and the user became a member meanwhile, so that finding them no member is out of date.
     Busy { again: bool },
     /// Gets live events from the hub.
     Live,
@@ -236,13 +236,9 @@ impl Stream {
     /// The queue had no room for an event of a live conversation: what follows `carried` must come from the log.
     pub fn overflowed(&self, conversation: ConversationId, carried: Seq) {
         let desk = &mut *self.desk();
-        match desk.ties.get_mut(&conversation) {
-            Some(Tie::Busy { again }) => *again = true,
-            Some(tie @ Tie::Live) => {
-                *tie = Tie::Todo(Start::Carried(carried), None);
-                desk.todo.push_back(conversation);
-            }
-            _ => {}
+        if let Some(tie) = desk.ties.get_mut(&conversation) {
+            *tie = Tie::Todo(Start::Carried(carried), None);
+            desk.todo.push_back(conversation);
         }
     }
 
@@ -286,23 +282,17 @@ impl Stream {
     /// nothing happens in between.
     pub fn settle(&self, conversation: ConversationId, outcome: Outcome) -> bool {
         let mut desk = self.desk();
-        match desk.ties.get_mut(&conversation) {
-            Some(Tie::Busy { again }) if *again => {
-                *again = false;
-                false
+        let Some(tie) = desk.ties.get_mut(&conversation) else { return true };
+        match outcome {
+            Outcome::Live => *tie = Tie::Live,
+            _ if *tie == (Tie::Busy { again: true }) => {
+                *tie = Tie::Busy { again: false };
+                return false;
             }
-            Some(tie) => {
-                match outcome {
-                    Outcome::Live => *tie = Tie::Live,
-                    Outcome::Left(next) => *tie = Tie::Left(next),
-                    Outcome::Foreign => {
-                        desk.ties.remove(&conversation);
-                    }
-                }
-                true
-            }
-            None => true,
+            Outcome::Left(next) => *tie = Tie::Left(next),
+            Outcome::Foreign => drop(desk.ties.remove(&conversation)),
         }
+        true
     }
 
     /// One thing of a batch is done. Gives the number of compared conversations when it was the last.

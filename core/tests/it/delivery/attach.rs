@@ -163,7 +163,7 @@ async fn a_busy_conversation_gathers_its_events_into_frames() {
     let frames = bob.short().await.len() - 2;
     // 20 at once, and then a frame per tick of 100 ms.
     assert!((25..35).contains(&frames), "{frames}");
-    world.complete(&bob, 1).await.unwrap();
+    world.complete(&bob, 1, false).await.unwrap();
     assert_eq!(world.counted("nexus_delivery_encoded_events_total"), 100);
 }
 
@@ -179,10 +179,10 @@ async fn a_slow_stream_goes_back_to_the_log_and_costs_the_others_nothing() {
         quick.until_quiet(Duration::from_millis(1)).await;
     }
     quick.until_quiet(Duration::from_secs(1)).await;
-    world.complete(&quick, 1).await.unwrap();
+    world.complete(&quick, 1, false).await.unwrap();
     assert!(world.counted("nexus_delivery_overflows_total") > 0);
     slow.until_quiet(Duration::from_secs(1)).await;
-    world.complete(&slow, 1).await.unwrap();
+    world.complete(&slow, 1, false).await.unwrap();
     assert!(slow.resets.is_empty());
 }
 

@@ -226,8 +226,8 @@ impl World {
     }
 
     /// Whether a device got what its user may see of a conversation, from its cursor to the end of the log: in order,
-    /// with nothing missing that no Reset names.
-    pub async fn complete(&self, device: &Device, conversation: u128) -> Result<(), String> {
+    /// with nothing missing that no Reset names. `lossy`: hints were lost.
+    pub async fn complete(&self, device: &Device, conversation: u128, lossy: bool) -> Result<(), String> {
         let (place, id) = (place(conversation), id_of(conversation));
         let last = self.conversations.head(&place).await.unwrap().unwrap().last_seq;
         let intervals = self.conversations.intervals(&place, &device.caller.user).await.unwrap();
@@ -248,13 +248,20 @@ impl World {
                 return Err(format!("{reset:?} hides what could be seen"));
             }
         }
-        let visible = intervals.0.last().map(|span| span.to.unwrap_or(last));
-        match (visible, device.at.get(&id)) {
+        let member = intervals.current().is_some();
+        let end = intervals.0.last().map(|span| span.to.unwrap_or(last));
+        // Somebody who came back and left again while no hint got through learns of it when attaching.
+        let at_a_leave = |at: Seq| lossy && !member && intervals.0.iter().any(|span| span.to == Some(at));
+        match (end, device.at.get(&id)) {
             (None, _) => Ok(()),
-            (Some(end), Some(at)) if *at == end || (intervals.current().is_none() && *at >= end) => Ok(()),
+            (Some(end), Some(at)) if *at == end || (!member && *at >= end) || at_a_leave(*at) => Ok(()),
             // Left before this device attached, without a cursor.
-            (Some(_), None) if intervals.current().is_none() => Ok(()),
-            (Some(end), at) => Err(format!("STREAM-2: {} is at {at:?} of {end}", device.caller.user)),
+            (Some(_), None) if !member => Ok(()),
+            (Some(end), at) => {
+                let Caller { tenant, user, .. } = &device.caller;
+                let listed = self.conversations.memberships(tenant, user).await.unwrap().contains(&place);
+                Err(format!("STREAM-2: {user} is at {at:?} of {end}; member {intervals:?}, listed: {listed}"))
+            }
         }
     }
 }
