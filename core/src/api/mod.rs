@@ -2,7 +2,7 @@
 //!
 //! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
 //! - `conversations`, `messages`, `history`, `markers`: a service each.
-//! - [`stream`]: attaching; a service by hand.
+//! - [`stream`]: attaching; a service by hand. [`presence`]: presence and typing.
 //! - [`development`]: tokens and the lobby, in development only.
 //! - [`wire`]: rows and events as clients see them.
 
@@ -13,6 +13,7 @@ mod history;
 pub mod identity;
 mod markers;
 mod messages;
+pub mod presence;
 pub mod status;
 pub mod stream;
 pub mod wire;

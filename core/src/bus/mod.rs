@@ -8,7 +8,7 @@ pub mod listener;
 pub mod local;
 
 use crate::domain::{
-    Event, Place, Tenant, User,
+    ConversationId, Event, Place, Tenant, User,
     hash::{lane_of, lane_of_user},
 };
 use async_trait::async_trait;
@@ -42,6 +42,18 @@ pub enum Hint {
         /// The encoded message.
         body: Bytes,
     },
+    /// How a user is, an encoded `nexus.v1.Ephemeral`, for those who share one of these conversations with them. Each of
+    /// their streams hears it once.
+    Presence {
+        /// The user's tenant.
+        tenant: Tenant,
+        /// The user.
+        user: User,
+        /// The user's conversations, a bounded number of them.
+        conversations: Arc<[ConversationId]>,
+        /// The encoded message.
+        body: Bytes,
+    },
 }
 
 impl Hint {
@@ -49,13 +61,15 @@ impl Hint {
     pub fn lane(&self) -> u16 {
         match self {
             Hint::Appended { place, .. } | Hint::Ephemeral { place, .. } => lane_of(place),
-            Hint::Memberships { tenant, user } => lane_of_user(tenant, user),
+            Hint::Memberships { tenant, user } | Hint::Presence { tenant, user, .. } => {
+                lane_of_user(tenant, user)
+            }
         }
     }
 
     /// Whether somebody must make up for it when it is lost.
     pub fn matters(&self) -> bool {
-        !matches!(self, Hint::Ephemeral { .. })
+        !matches!(self, Hint::Ephemeral { .. } | Hint::Presence { .. })
     }
 
     /// About how many bytes it holds.
@@ -64,6 +78,7 @@ impl Hint {
             Hint::Appended { events, .. } => events.iter().map(Event::size).sum(),
             Hint::Memberships { .. } => 128,
             Hint::Ephemeral { body, .. } => 128 + body.len(),
+            Hint::Presence { conversations, body, .. } => 128 + 16 * conversations.len() + body.len(),
         }
     }
 }

@@ -31,6 +31,7 @@ pub use command::{Command, CommandError, Receipt, Refusal};
 pub use list::{Markers, Which};
 pub use membership::{Interval, Intervals};
 use metrics::Metrics;
+use rows::About;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -164,6 +165,21 @@ impl Conversations {
         let conversation = self.conversation(place);
         let views = conversation.views(head.members_at).await?;
         Ok(views.member(user).await?.map(|member| member.intervals()).unwrap_or_default())
+    }
+
+    /// How a user stands in a conversation: its end, when the user was a member, true at least up to that end, and what
+    /// it is. `None` if there is no such conversation.
+    pub async fn standing(
+        &self,
+        place: &Place,
+        user: &User,
+    ) -> Result<Option<(Head, Intervals, About)>, Fault> {
+        let Some(head) = self.head(place).await? else { return Ok(None) };
+        let conversation = self.conversation(place);
+        let views = conversation.views(head.members_at).await?;
+        let member = views.member(user).await?;
+        let intervals = member.map(|member| member.intervals()).unwrap_or_default();
+        Ok(Some((head, intervals, views.about().await?.unwrap_or_default())))
     }
 
     /// The conversations that a user may be a member of: a superset, to be checked by [`Self::intervals`].

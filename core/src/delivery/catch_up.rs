@@ -9,10 +9,10 @@ use super::{
     stream::{Batch, Outcome, Stream, Work},
 };
 use crate::{
-    conversation::{Fault, Head, Intervals},
+    conversation::{Fault, Head, Intervals, rows::About},
     domain::{ConversationId, Event, Place, Seq},
 };
-use nexus_proto::v1::{self, attach_response};
+use nexus_proto::v1::{self, ConversationKind, attach_response};
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
@@ -81,6 +81,7 @@ impl Delivery {
     pub(super) fn caught_up(&self, stream: &Stream, conversations: u32) {
         let frame = attach_response::Frame::CaughtUp(v1::CaughtUp { conversations });
         stream.outbox.put(frame::control(frame));
+        self.announce(stream);
     }
 
     /// Reads the user's memberships and has the new ones brought in.
@@ -149,9 +150,13 @@ impl Delivery {
             let registered =
                 self.lanes.enter(&place, |hub| (!stream.outbox.is_over()).then(|| hub.register(stream)));
             let Some(seen) = registered else { return Err(Over) };
-            let (head, intervals) = match self.look(&place, stream).await {
+            let found = {
+                let _read = self.reads.acquire().await;
+                self.conversations.standing(&place, &stream.caller.user).await
+            };
+            let (head, intervals, about) = match found {
                 Ok(Some(found)) if seen.is_none_or(|seen| seen <= found.0.last_seq) => found,
-                Ok(None) if seen.is_none() => (NOTHING, Intervals::default()),
+                Ok(None) if seen.is_none() => (NOTHING, Intervals::default(), About::default()),
                 // The log is behind what the hub has seen of it.
                 Ok(_) => {
                     backoff.wait().await;
@@ -163,7 +168,13 @@ impl Delivery {
                     continue;
                 }
             };
-            if head.last_seq > 0 && self.lanes.find(&place, |hub| hub.ends_at(head.last_seq)) == Some(true) {
+            let shared = about.kind() != ConversationKind::Channel;
+            let read = head.last_seq > 0
+                && self.lanes.find(&place, |hub| {
+                    hub.has_members(shared.then_some(about.members));
+                    hub.ends_at(head.last_seq)
+                }) == Some(true);
+            if read {
                 self.read_for_hub(&place);
             }
             let plan = plan(start, &head, &intervals, self.settings.push_events);
@@ -205,13 +216,6 @@ impl Delivery {
                 return outcome;
             }
         }
-    }
-
-    async fn look(&self, place: &Place, stream: &Stream) -> Result<Option<(Head, Intervals)>, Fault> {
-        let _read = self.reads.acquire().await;
-        let Some(head) = self.conversations.head(place).await? else { return Ok(None) };
-        let intervals = self.conversations.intervals(place, &stream.caller.user).await?;
-        Ok(Some((head, intervals)))
     }
 
     async fn carry_out(

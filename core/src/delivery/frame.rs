@@ -98,6 +98,11 @@ pub fn control(frame: attach_response::Frame) -> Bytes {
     bytes.freeze()
 }
 
+/// Whether an encoded `nexus.v1.Ephemeral` is for the devices of the one it is about as well: a marker is.
+pub fn is_for_oneself(body: &[u8]) -> bool {
+    body.first().is_some_and(|key| u64::from(*key) == sized(3))
+}
+
 /// A frame around an encoded `nexus.v1.Ephemeral`.
 pub fn ephemeral(body: &[u8]) -> Bytes {
     let mut bytes = prefixed(1 + encoded_len_varint(body.len() as u64) + body.len());
@@ -255,6 +260,9 @@ mod tests {
     fn control_frames_are_what_prost_would_write() {
         let typing = v1::Typing { user: "ann".into(), typing: true, ..Default::default() };
         let body = v1::Ephemeral { body: Some(v1::ephemeral::Body::Typing(typing)) };
+        assert!(!is_for_oneself(&body.encode_to_vec()));
+        let marker = v1::Ephemeral { body: Some(v1::ephemeral::Body::Marker(v1::MarkerMoved::default())) };
+        assert!(is_for_oneself(&marker.encode_to_vec()));
         let expected = v1::AttachResponse { frame: Some(attach_response::Frame::Ephemeral(body.clone())) };
         assert_eq!(decode(&ephemeral(&body.encode_to_vec())), expected);
         assert_eq!(decode(&control(attach_response::Frame::Ephemeral(body))), expected);

@@ -31,6 +31,8 @@ pub struct Hub {
     flushed_at: Option<Instant>,
     /// Whether a tick is going to flush it.
     ticking: bool,
+    /// Members, as far as they matter for presence; `None`: presence is not shared here, whatever their number.
+    members: Option<u32>,
 }
 
 /// A stream in a hub.
@@ -99,6 +101,7 @@ impl Hub {
             rate: Rate::default(),
             flushed_at: None,
             ticking: false,
+            members: None,
         }
     }
 
@@ -183,6 +186,9 @@ impl Hub {
             metrics.encoded.inc_by(frame.last() - frame.first + 1);
             self.send(&frame, &mut flushed, metrics);
             flushed.joiners.extend(frame.joiners.iter().cloned());
+            if let Some(members) = &mut self.members {
+                *members = (*members + frame.joiners.len() as u32).saturating_sub(frame.leavers.len() as u32);
+            }
             self.recent_bytes += frame.bytes.len();
             self.recent.push_back(frame);
         }
@@ -282,15 +288,31 @@ impl Hub {
         self.streams.remove(&key);
     }
 
-    /// Offers a frame without a promise to the live streams that want such, except those of `but`.
+    /// How many members it has, in a conversation of a kind in which presence is shared.
+    pub fn has_members(&mut self, members: Option<u32>) {
+        self.members = members;
+    }
+
+    /// Whether presence is shared among its members.
+    pub fn shares_presence(&self, most: u32) -> bool {
+        self.members.is_some_and(|members| members <= most)
+    }
+
+    /// The live streams that want frames without a promise, by key.
+    pub fn listeners(&self) -> impl Iterator<Item = (u64, &Arc<Stream>)> {
+        let live = self.streams.iter().filter(|(_, attachment)| !attachment.behind);
+        live.map(|(key, attachment)| (*key, &attachment.stream)).filter(|(_, stream)| stream.ephemeral)
+    }
+
+    /// Offers a frame without a promise to those who want such, except the streams of `but`.
     pub fn tell(&self, frame: &Bytes, but: Option<&User>, metrics: &Metrics) {
-        for Attachment { stream, behind, .. } in self.streams.values() {
-            if *behind || !stream.ephemeral || but == Some(&stream.caller.user) {
-                continue;
-            }
-            let told = stream.outbox.offer_lossy(frame);
-            if told { metrics.ephemeral.inc() } else { metrics.ephemeral_dropped.inc() }
-        }
+        let to = self.listeners().filter(|(_, stream)| but != Some(&stream.caller.user));
+        let (told, dropped) = to.fold((0, 0), |(told, dropped), (_, stream)| {
+            let fits = stream.outbox.offer_lossy(frame);
+            (told + u64::from(fits), dropped + u64::from(!fits))
+        });
+        metrics.ephemeral.inc_by(told);
+        metrics.ephemeral_dropped.inc_by(dropped);
     }
 }
 

@@ -6,20 +6,24 @@
 //! - [`plan`]: what a stream is sent before it is live, a pure function; `catch_up`: doing it.
 //! - [`frame`]: events in wire form; `outbox`: the bounded queue of a stream; [`body`]: its response body.
 //! - `run`: the loops: hearing the bus, checking lanes, looking after streams; shutting down.
+//! - `ephemeral`: presence and typing, told and heard; `presence`, `typing`: who is here, and who types.
 //! - [`settings`], [`metrics`].
 
 mod attached;
 pub mod body;
 mod catch_up;
+mod ephemeral;
 pub mod frame;
 pub mod hub;
 mod lanes;
 pub mod metrics;
 mod outbox;
 pub mod plan;
+mod presence;
 mod run;
 pub mod settings;
 mod stream;
+mod typing;
 
 use crate::{
     bus::{Bus, Listener},
@@ -34,6 +38,7 @@ use lanes::Lanes;
 use metrics::Metrics;
 use nexus_proto::v1::{self, attach_response};
 use outbox::Outbox;
+use presence::Here;
 use rand::{Rng as _, RngCore as _, rngs::StdRng};
 pub use settings::Settings;
 use std::{
@@ -48,6 +53,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use typing::Typists;
 use uuid::Uuid;
 
 /// Delivery on this node.
@@ -60,6 +66,8 @@ pub struct Delivery {
     attached: Attached,
     /// Reads of the log that may be under way.
     reads: Semaphore,
+    here: Here,
+    typists: Typists,
     chance: Mutex<Chance>,
     /// Until [`Self::run`] takes it; so that nothing is missed between being made and running.
     listener: Mutex<Option<Listener>>,
@@ -91,6 +99,8 @@ impl Delivery {
             lanes: Lanes::default(),
             attached: Attached::default(),
             reads: Semaphore::new(settings.reads),
+            here: Here::default(),
+            typists: Typists::default(),
             chance: Mutex::new(Chance { rng, keys: 0 }),
             listener: Mutex::new(Some(bus.listen())),
             bodies: TaskTracker::new(),
@@ -242,6 +252,7 @@ impl Delivery {
         }
         self.metrics.streams.dec();
         self.metrics.ended.with_label_values(&[reason]).inc();
+        self.went(stream);
         for conversation in stream.untie() {
             self.lanes.find(&stream.place(conversation), |hub| hub.leave(stream.key));
         }

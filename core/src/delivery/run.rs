@@ -74,14 +74,18 @@ impl Delivery {
                 }
                 Heard::Hint(Hint::Ephemeral { place, from, body }) => {
                     let frame = frame::ephemeral(&body);
-                    self.lanes.find(&place, |hub| hub.tell(&frame, Some(&from), &self.metrics));
+                    let but = (!frame::is_for_oneself(&body)).then_some(&from);
+                    self.lanes.find(&place, |hub| hub.tell(&frame, but, &self.metrics));
+                }
+                Heard::Hint(Hint::Presence { tenant, user, conversations, body }) => {
+                    self.hear_presence(&tenant, &user, &conversations, &body);
                 }
                 Heard::Missed(lane) => suspects.add(1 << (lane % LANES)),
             }
         }
     }
 
-    /// Heartbeats, expiry, stalls, and memberships that are due.
+    /// Heartbeats, expiry, stalls, memberships that are due, and news of presence and typing.
     async fn look_after(self: &Arc<Self>) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,6 +114,7 @@ impl Delivery {
                     }
                 }
             }
+            self.tell_news(now);
         }
     }
 

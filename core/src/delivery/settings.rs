@@ -84,6 +84,18 @@ pub struct Settings {
     /// Milliseconds over which clients are asked to spread their return when this node goes away.
     #[config(default = 5000, env = "NEXUS_CORE_DELIVERY_RECONNECT_MS")]
     pub reconnect_ms: u32,
+
+    /// Members of a direct or group conversation up to which they are told of each other's presence.
+    #[config(default = 200, env = "NEXUS_CORE_DELIVERY_PRESENCE_MEMBERS")]
+    pub presence_members: u32,
+
+    /// Conversations of a user in which their presence is told.
+    #[config(default = 200, env = "NEXUS_CORE_DELIVERY_PRESENCE_CONVERSATIONS")]
+    pub presence_conversations: usize,
+
+    /// Users per second whose presence is told to others.
+    #[config(default = 500, env = "NEXUS_CORE_DELIVERY_PRESENCE_PER_SECOND")]
+    pub presence_per_second: usize,
 }
 
 impl Default for Settings {
@@ -108,6 +120,9 @@ impl Default for Settings {
             memberships_ms: 60_000,
             check_ms: 30_000,
             reconnect_ms: 5000,
+            presence_members: 200,
+            presence_conversations: 200,
+            presence_per_second: 500,
         }
     }
 }
@@ -135,6 +150,9 @@ impl Settings {
             ("memberships_ms", self.memberships_ms, 1000, 3_600_000),
             ("check_ms", self.check_ms, 0, 3_600_000),
             ("reconnect_ms", u64::from(self.reconnect_ms), 0, 600_000),
+            ("presence_members", u64::from(self.presence_members), 0, 100_000),
+            ("presence_conversations", self.presence_conversations as u64, 1, 10_000),
+            ("presence_per_second", self.presence_per_second as u64, 1, 1_000_000),
         ];
         let wrong = ranges.into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
         wrong

@@ -39,6 +39,7 @@ struct Desk {
     workers: usize,
     batches: BTreeMap<Batch, Counts>,
     next_batch: Batch,
+    announced: bool,
 }
 
 /// How a stream is tied to a conversation.
@@ -105,6 +106,7 @@ impl Stream {
             workers: 0,
             batches: BTreeMap::new(),
             next_batch: 0,
+            announced: false,
         };
         Self { key, id, caller, ephemeral, expires, outbox, desk: Mutex::new(desk) }
     }
@@ -306,6 +308,23 @@ impl Stream {
             return None;
         }
         desk.batches.remove(&batch).map(|counts| counts.compared)
+    }
+
+    /// Conversations of which it gets live events, at most so many.
+    pub fn live(&self, most: usize) -> Vec<ConversationId> {
+        let desk = self.desk();
+        let live = desk.ties.iter().filter(|(_, tie)| **tie == Tie::Live);
+        live.map(|(conversation, _)| *conversation).take(most).collect()
+    }
+
+    /// Does something the first time that this is called. `false` every other time.
+    pub fn announce(&self, first: impl FnOnce()) -> bool {
+        let mut desk = self.desk();
+        let is_first = !std::mem::replace(&mut desk.announced, true);
+        if is_first {
+            first();
+        }
+        is_first
     }
 
     /// Unties it from everything; gives what it was tied to.

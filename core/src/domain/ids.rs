@@ -42,6 +42,11 @@ impl Name {
         if fits && known { Ok(Self(name.into())) } else { Err(InvalidName) }
     }
 
+    /// A name that sorts before all others.
+    pub fn lowest() -> Self {
+        Self("".into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -2,7 +2,9 @@
 //!
 //! - [`world`]: a node on a paused clock, and devices that check what they get.
 //! - [`attach`]: one thing after another. [`property`]: everything at once.
+//! - [`ephemeral`]: presence, typing and markers.
 
 mod attach;
+mod ephemeral;
 mod property;
 mod world;

@@ -13,7 +13,8 @@ use nexus_core::{
     domain::{Caller, ClientId, ConversationId, Name, Place, Seq},
 };
 use nexus_proto::v1::{
-    self, ConversationKind, MemberRole, ResetReason, Role, attach_response::Frame, event::Body,
+    self, ConversationKind, MemberRole, ResetReason, Role, attach_response::Frame, ephemeral::Body as Kind,
+    event::Body,
 };
 use prometheus::Registry;
 use prost::Message as _;
@@ -315,10 +316,11 @@ impl Device {
         }
     }
 
-    /// What came since this was asked last, in short, after giving everything time to come.
+    /// What came since this was asked last but for heartbeats, in short, after giving everything time to come.
     pub async fn short(&mut self) -> Vec<String> {
         self.until_quiet(Duration::from_secs(2)).await;
-        std::mem::take(&mut self.log)
+        let log = std::mem::take(&mut self.log);
+        log.into_iter().filter(|came| came != "heartbeat").collect()
     }
 
     /// The next frame comes within this time.
@@ -354,7 +356,16 @@ impl Device {
             Frame::Attached(_) => self.log.push("attached".into()),
             Frame::CaughtUp(caught) => self.log.push(format!("caught up {}", caught.conversations)),
             Frame::Heartbeat(_) => self.log.push("heartbeat".into()),
-            Frame::Ephemeral(ephemeral) => self.log.push(format!("{:?}", ephemeral.body)),
+            Frame::Ephemeral(v1::Ephemeral { body }) => self.log.push(match body.as_ref().unwrap() {
+                Kind::Typing(t) => format!("{} {} typing {}", short_id(&t.conversation_id), t.user, t.typing),
+                Kind::Presence(p) => {
+                    let status =
+                        p.status().as_str_name().trim_start_matches("PRESENCE_STATUS_").to_lowercase();
+                    format!("{} {status}", p.user)
+                }
+                Kind::Marker(m) => format!("{} marker", short_id(&m.conversation_id)),
+                other => format!("{other:?}"),
+            }),
             Frame::Reconnect(_) => self.log.push("reconnect".into()),
         }
     }
