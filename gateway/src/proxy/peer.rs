@@ -4,7 +4,7 @@ use crate::{config, routing::Endpoint};
 use pingora_core::{
     Result,
     protocols::TcpKeepalive,
-    upstreams::peer::{HttpPeer, PeerOptions},
+    upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions},
 };
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ impl Peers {
     pub(super) fn new(upstream: &config::Upstream, write: Duration) -> Self {
         let mut options = PeerOptions::new();
         options.set_http_version(2, 2);
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         // Its default of 1 makes a connection for every stream.
         options.max_h2_streams = upstream.streams_per_connection;
         options.h2_stream_window_size = Some(upstream.stream_window_bytes);

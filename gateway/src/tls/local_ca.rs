@@ -6,7 +6,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use std::{
     fs,
     io::Write,
@@ -14,6 +14,7 @@ use std::{
     path::Path,
     time::{Duration, SystemTime},
 };
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// A browser refuses certificates of more than 825 days (of private authorities); short ones prove renewal.
@@ -50,7 +51,8 @@ impl LocalCa {
             write(&key, 0o600, &pair.serialize_pem()).map_err(|error| failed(&key, &error))?;
             (pair, true)
         };
-        if fresh || !certificate.exists() {
+        let serves = !fresh && certificate.exists() && is_current(&certificate, &pair)?;
+        if !serves {
             let signed = params.self_signed(&pair).map_err(|error| failed(&certificate, &error))?;
             write(&certificate, 0o644, &signed.pem()).map_err(|error| failed(&certificate, &error))?;
         }
@@ -75,6 +77,19 @@ impl LocalCa {
             make().map_err(|error| format!("no certificate for {}: {error}", names.join(", ")))?;
         Certificate::new(vec![certificate], &PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))
     }
+}
+
+/// Whether the kept certificate belongs to the key and is good for as long as what it is to sign.
+fn is_current(path: &Path, key: &KeyPair) -> Result<bool, String> {
+    let wrong =
+        |what: &str| format!("{}: {what}. Remove it and ca.key, and a new pair is made", path.display());
+    let der = CertificateDer::from_pem_file(path).map_err(|_| wrong("it can't be read"))?;
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| wrong("it is no certificate"))?;
+    if *parsed.public_key().subject_public_key.data != *key.public_key_raw() {
+        return Err(wrong("it does not belong to ca.key"));
+    }
+    let left = parsed.validity().time_to_expiration().map_or(0, |left| left.whole_seconds());
+    Ok(left > LEAF.as_secs() as i64)
 }
 
 /// Always the same, so that the issuer of what it signs is that of the kept certificate.
@@ -118,6 +133,17 @@ mod tests {
 
         fs::set_permissions(path.join("ca.key"), fs::Permissions::from_mode(0o644)).unwrap();
         assert!(LocalCa::open(&path).err().unwrap().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_certificate_of_another_key_is_an_error() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        LocalCa::open(one.path()).unwrap();
+        LocalCa::open(two.path()).unwrap();
+        fs::copy(one.path().join("ca.pem"), two.path().join("ca.pem")).unwrap();
+        assert!(LocalCa::open(two.path()).err().unwrap().contains("does not belong"));
+        fs::remove_file(two.path().join("ca.pem")).unwrap();
+        LocalCa::open(two.path()).unwrap();
     }
 
     #[test]

@@ -154,6 +154,20 @@ async fn while_one_node_can_not_be_reached_the_next_is_tried() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_sent_is_not_sent_again() {
+    let mut world = World::with(3, |_| {}).await;
+    let client = Client::of(&world, "bob").await;
+    let home = client.call(SEND, "").await.unwrap().node;
+    let at = world.nodes.iter().position(|node| node.name == home).unwrap();
+    let calls = |node: &Node| node.calls.load(std::sync::atomic::Ordering::SeqCst);
+    let waiting = tokio::spawn(async move { client.call(SEND, "silence").await });
+    until("the node has the call", async || calls(&world.nodes[at]) == 2).await;
+    world.nodes.remove(at).kill();
+    assert_eq!(waiting.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    assert!(world.nodes.iter().all(|node| calls(node) == 0));
+}
+
+#[tokio::test]
 async fn the_set_of_nodes_is_replaced_under_traffic() {
     let world = World::new().await;
     let client = Client::of(&world, "bob").await;
