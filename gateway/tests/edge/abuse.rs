@@ -40,24 +40,24 @@ async fn a_header_that_never_ends_is_cut_off() {
 #[tokio::test]
 async fn half_open_connections_are_closed() {
     let world = World::with(1, |config| (config.timeouts.head_s, config.timeouts.idle_s) = (1, 1)).await;
-    // Nothing at all, the same within TLS, a preface that stops, and HTTP/2 without a request.
-    let mut clear = redirect_port(&world).await;
-    assert_eq!(rest(&mut clear).await, "");
-    let mut one = tls(&world, b"http/1.1").await;
-    assert_eq!(rest(&mut one).await, "");
-    let mut preface = tls(&world, b"h2").await;
-    preface.write_all(b"PRI * HTTP").await.unwrap();
-    rest(&mut preface).await;
-    let mut idle = tls(&world, b"h2").await;
-    idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    rest(&mut idle).await;
-    // A HEADERS frame that promises more than it brings.
-    let mut headers = tls(&world, b"h2").await;
-    headers
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x40\x01\x04\0\0\0\x01\x82")
-        .await
-        .unwrap();
-    rest(&mut headers).await;
+    // Nothing at all, the same within TLS, a preface that stops, HTTP/2 without a request, and a HEADERS frame
+    // that promises more than it brings.
+    let opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice();
+    let headers = [opening, b"\0\0\x40\x01\x04\0\0\0\x01\x82".as_slice()].concat();
+    let half = async |alpn: &'static [u8], bytes: &[u8]| {
+        let mut stream = tls(&world, alpn).await;
+        stream.write_all(bytes).await.unwrap();
+        rest(&mut stream).await
+    };
+    let clear = async { rest(&mut redirect_port(&world).await).await };
+    let (clear, secure, ..) = tokio::join!(
+        clear,
+        half(b"http/1.1", b""),
+        half(b"h2", b"PRI * HTTP"),
+        half(b"h2", opening),
+        half(b"h2", &headers)
+    );
+    assert_eq!((clear.as_str(), secure.as_str()), ("", ""));
     until("none is left", async || world.edge.connections() == 0).await;
 }
 
