@@ -1,0 +1,93 @@
+//! Every unary method, as its request: `client.call(request)` gives that method's answer.
+use std::future::Future;
+
+use nexus_proto::v1::{
+    self, conversation_service_client::ConversationServiceClient,
+    history_service_client::HistoryServiceClient, marker_service_client::MarkerServiceClient,
+    message_service_client::MessageServiceClient, presence_service_client::PresenceServiceClient,
+    stream_service_client::StreamServiceClient,
+};
+use tonic::{Request, Response, Status};
+
+use crate::transport::Transport;
+
+/// The largest answer or frame that is taken: a page of 200 messages of 32 KiB and their reactions.
+pub(crate) const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// A request of one method of package `nexus.v1`.
+pub trait Call: Clone + Send + Sync + 'static {
+    /// What the method answers.
+    type Answer: Send + 'static;
+
+    /// The conversation that the request names, if it does; the edge routes by it.
+    fn conversation(&self) -> Option<&str>;
+
+    /// Sends the request once.
+    fn transmit(
+        transport: Transport,
+        request: Request<Self>,
+    ) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
+}
+
+macro_rules! calls {
+    ($($client:ident.$method:ident($request:ident $(in $conversation:ident)?) -> $answer:ident;)*) => {$(
+        impl Call for v1::$request {
+            type Answer = v1::$answer;
+
+            fn conversation(&self) -> Option<&str> {
+                None $(.or(Some(self.$conversation.as_str())))?
+            }
+
+            async fn transmit(
+                transport: Transport,
+                request: Request<Self>,
+            ) -> Result<Response<v1::$answer>, Status> {
+                let mut client = $client::new(transport).max_decoding_message_size(MAX_ANSWER_BYTES);
+                client.$method(request).await
+            }
+        }
+    )*};
+}
+
+calls! {
+    ConversationServiceClient.create_conversation(CreateConversationRequest) -> CreateConversationResponse;
+    ConversationServiceClient.get_or_create_direct(GetOrCreateDirectRequest) -> GetOrCreateDirectResponse;
+    ConversationServiceClient.get_conversation(GetConversationRequest in conversation_id) -> GetConversationResponse;
+    ConversationServiceClient.list_conversations(ListConversationsRequest) -> ListConversationsResponse;
+    ConversationServiceClient.update_conversation(UpdateConversationRequest in conversation_id)
+        -> UpdateConversationResponse;
+    ConversationServiceClient.add_members(AddMembersRequest in conversation_id) -> AddMembersResponse;
+    ConversationServiceClient.remove_member(RemoveMemberRequest in conversation_id) -> RemoveMemberResponse;
+    ConversationServiceClient.set_role(SetRoleRequest in conversation_id) -> SetRoleResponse;
+    ConversationServiceClient.join_conversation(JoinConversationRequest in conversation_id)
+        -> JoinConversationResponse;
+    ConversationServiceClient.leave_conversation(LeaveConversationRequest in conversation_id)
+        -> LeaveConversationResponse;
+    ConversationServiceClient.list_members(ListMembersRequest in conversation_id) -> ListMembersResponse;
+    ConversationServiceClient.list_directory(ListDirectoryRequest) -> ListDirectoryResponse;
+    ConversationServiceClient.set_preferences(SetPreferencesRequest in conversation_id) -> SetPreferencesResponse;
+
+    MessageServiceClient.send_message(SendMessageRequest in conversation_id) -> SendMessageResponse;
+    MessageServiceClient.edit_message(EditMessageRequest in conversation_id) -> EditMessageResponse;
+    MessageServiceClient.delete_message(DeleteMessageRequest in conversation_id) -> DeleteMessageResponse;
+    MessageServiceClient.add_reaction(AddReactionRequest in conversation_id) -> AddReactionResponse;
+    MessageServiceClient.remove_reaction(RemoveReactionRequest in conversation_id) -> RemoveReactionResponse;
+    MessageServiceClient.pin_message(PinMessageRequest in conversation_id) -> PinMessageResponse;
+    MessageServiceClient.unpin_message(UnpinMessageRequest in conversation_id) -> UnpinMessageResponse;
+
+    HistoryServiceClient.list_messages(ListMessagesRequest in conversation_id) -> ListMessagesResponse;
+    HistoryServiceClient.get_messages(GetMessagesRequest in conversation_id) -> GetMessagesResponse;
+    HistoryServiceClient.list_thread(ListThreadRequest in conversation_id) -> ListThreadResponse;
+    HistoryServiceClient.list_events(ListEventsRequest in conversation_id) -> ListEventsResponse;
+
+    MarkerServiceClient.set_read_marker(SetReadMarkerRequest in conversation_id) -> SetReadMarkerResponse;
+    MarkerServiceClient.set_delivered_marker(SetDeliveredMarkerRequest in conversation_id)
+        -> SetDeliveredMarkerResponse;
+    MarkerServiceClient.list_markers(ListMarkersRequest in conversation_id) -> ListMarkersResponse;
+
+    PresenceServiceClient.set_typing(SetTypingRequest in conversation_id) -> SetTypingResponse;
+    PresenceServiceClient.set_presence(SetPresenceRequest) -> SetPresenceResponse;
+    PresenceServiceClient.get_presence(GetPresenceRequest) -> GetPresenceResponse;
+
+    StreamServiceClient.add_cursors(AddCursorsRequest) -> AddCursorsResponse;
+}
