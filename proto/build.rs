@@ -10,8 +10,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     files.sort();
     let descriptors = protox::compile(&files, [root])?;
-    let out = Path::new(&std::env::var("OUT_DIR")?).join("nexus.bin");
-    fs::write(out, prost::Message::encode_to_vec(&descriptors))?;
+    let out = std::env::var("OUT_DIR")?;
+    fs::write(Path::new(&out).join("nexus.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    let mut methods = String::from("const METHODS: &[(&str, &str)] = &[\n");
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                methods +=
+                    &format!("    (\"{}.{}\", \"{}\"),\n", file.package(), service.name(), method.name());
+            }
+        }
+    }
+    fs::write(Path::new(&out).join("methods.rs"), methods + "];\n")?;
     tonic_prost_build::configure().bytes(".nexus.v1.EncryptedPayload").compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The chat node. Data flows one way through the folders, and each imports only those below it:
 //!
+//! - [`node`]: all of it put together, and served; [`admin`]: what those who run it look at.
 //! - [`api`]: the gRPC services, thin.
 //! - [`delivery`]: hubs and streams: what was appended reaches everybody who is attached.
 //! - [`bus`]: hints between nodes; a port, and the local one.
@@ -8,6 +9,7 @@
 //! - [`store`]: the port under it, and the embedded store.
 //! - [`config`], [`clock`], [`domain`]: what all of them stand on.
 
+pub mod admin;
 pub mod api;
 pub mod bus;
 pub mod clock;
@@ -16,4 +18,5 @@ pub mod conversation;
 pub mod delivery;
 pub mod domain;
 pub mod log;
+pub mod node;
 pub mod store;

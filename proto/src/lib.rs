@@ -10,3 +10,10 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of the package, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nexus.bin"));
+
+/// Every method of the package: the service's full name, and the method's.
+pub fn methods() -> impl Iterator<Item = (&'static str, &'static str)> {
+    METHODS.iter().copied()
+}
+
+include!(concat!(env!("OUT_DIR"), "/methods.rs"));

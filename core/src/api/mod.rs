@@ -4,6 +4,7 @@
 //! - `conversations`, `messages`, `history`, `markers`: a service each.
 //! - [`stream`]: attaching; a service by hand. [`presence`]: presence and typing.
 //! - [`development`]: tokens and the lobby, in development only.
+//! - [`later`]: what is not there yet.
 //! - [`wire`]: rows and events as clients see them.
 
 pub mod check;
@@ -11,6 +12,7 @@ mod conversations;
 pub mod development;
 mod history;
 pub mod identity;
+pub mod later;
 mod markers;
 mod messages;
 pub mod presence;

@@ -25,7 +25,7 @@ use crate::{
     clock::SharedClock,
     domain::{Event, Place, Seq, Tenant, User},
     log,
-    store::{Read, Rows, Store, StoreError},
+    store::{Rows, Store, StoreError},
 };
 pub use command::{Command, CommandError, Receipt, Refusal};
 pub use list::{Markers, Which};
@@ -144,7 +144,7 @@ impl Conversations {
 
     /// The end of a conversation's log; `None` if there is no such conversation.
     pub async fn head(&self, place: &Place) -> Result<Option<Head>, Fault> {
-        let latest = self.log(place).tail(Read::Quorum).await?.latest();
+        let latest = self.log(place).latest().await?;
         Ok(latest.map(|statics| Head {
             last_seq: statics.last_seq,
             floor: 0,

@@ -12,7 +12,7 @@ use crate::{
     bus::Hint,
     domain::{ClientId, Event, Place, Seq, User, event::encode_body},
     log::{Appended, Entry, Found, Log, Tail},
-    store::{Dedupe, Read, StoreError},
+    store::{Dedupe, StoreError},
 };
 use nexus_proto::v1::event::Body;
 use std::{
@@ -168,7 +168,7 @@ impl Conversation {
     async fn round(&self, turn: &mut Turn, batch: &mut Vec<Pending>) -> Result<(), StoreError> {
         let tail = match turn.tail {
             Some(tail) => tail,
-            None => self.log.tail(Read::Serial).await?,
+            None => self.log.tail().await?,
         };
         let (tail, room) = self.log.make_room(tail).await?;
         turn.tail = Some(tail);
@@ -185,7 +185,7 @@ impl Conversation {
             let views = self.loaded(&mut views).await?;
             if views.folded() > tail.last_seq() {
                 // Somebody else appended, and a reader has folded it already.
-                turn.tail = Some(self.log.tail(Read::Serial).await?);
+                turn.tail = Some(self.log.tail().await?);
                 return Ok(());
             }
             views.catch_up(&self.log, tail.last_seq()).await?;

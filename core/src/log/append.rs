@@ -47,7 +47,7 @@ impl Log {
             Err(error) => return Err(error),
         }
         // Applied, refused by somebody who sealed or appended first, or unknown: what it is now, is read.
-        let tail = self.tail(Read::Serial).await?;
+        let tail = self.tail().await?;
         let room = tail.opened.map_or(self.settings.limits.events, |now| {
             now.limits.events.saturating_sub(now.last_seq + 1 - tail.first)
         });
@@ -98,7 +98,7 @@ impl Log {
             entries.iter().filter_map(|e| Some((e.event.sender.clone(), e.event.id?))).collect();
         let mut rows = self.store.dedupe(&self.bucket(first), &ids, Read::Serial).await?.into_iter();
         let found = entries.iter().map(|e| e.event.id.and_then(|_| rows.next().flatten())).collect();
-        Ok(Appended::Again(self.tail(Read::Serial).await?, found))
+        Ok(Appended::Again(self.tail().await?, found))
     }
 
     fn after(&self, tail: &Tail, entries: &[Entry], now: i64) -> Statics {

@@ -69,7 +69,7 @@ impl Log {
         Ok(rows.into_iter().flatten().next())
     }
 
-    async fn closed_before(&self, first: Seq) -> Result<Option<(Seq, Statics)>, StoreError> {
+    pub(super) async fn closed_before(&self, first: Seq) -> Result<Option<(Seq, Statics)>, StoreError> {
         if first <= 1 {
             return Ok(None);
         }

@@ -13,7 +13,7 @@ pub struct Tail {
     pub first: Seq,
     /// Its static columns; `None`: not opened yet.
     pub opened: Option<Statics>,
-    /// The newest closed bucket and its static columns; `None`: there is none.
+    /// The newest closed bucket and its static columns.
     pub closed: Option<(Seq, Statics)>,
 }
 
@@ -37,8 +37,23 @@ impl Log {
         Bucket { place: self.place.clone(), first }
     }
 
-    /// Finds the end: the newest row of the index, followed forward through closed buckets.
-    pub async fn tail(&self, read: Read) -> Result<Tail, StoreError> {
+    /// The end for deciding on it: read at `SERIAL`, and with the newest closed bucket, in which retries are looked up.
+    pub async fn tail(&self) -> Result<Tail, StoreError> {
+        let mut tail = self.end(Read::Serial).await?;
+        if tail.closed.is_none() {
+            tail.closed = self.closed_before(tail.first).await?;
+        }
+        Ok(tail)
+    }
+
+    /// The latest columns of the log, for reading; `None` if it has no event.
+    pub async fn latest(&self) -> Result<Option<Statics>, StoreError> {
+        Ok(self.end(Read::Quorum).await?.latest())
+    }
+
+    /// Finds the end: the newest row of the index, followed forward through closed buckets. Knows the newest closed
+    /// bucket only if it came by it.
+    async fn end(&self, read: Read) -> Result<Tail, StoreError> {
         let Some(row) = self.store.index(&self.place, Seq::MAX, 1).await?.pop() else {
             return Ok(Tail::EMPTY);
         };

@@ -11,6 +11,7 @@
 
 mod crash;
 mod delivery;
+mod conversation;
 mod embedded;
 mod hashes;
 mod memory;

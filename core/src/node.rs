@@ -1,0 +1,224 @@
+//! A chat node: everything of this crate put together, served on a Unix socket.
+
+use crate::{
+    admin,
+    api::{
+        Api,
+        development::{Development, Ids, TokenMaker},
+        later,
+    },
+    bus::local::LocalBus,
+    clock::SharedClock,
+    config::{Config, Mode},
+    conversation::Conversations,
+    store::embedded::{EmbeddedStore, OpenError},
+};
+use nexus_proto::v1::{
+    conversation_service_server::ConversationServiceServer,
+    development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
+    marker_service_server::MarkerServiceServer, message_service_server::MessageServiceServer,
+};
+use prometheus::Registry;
+use rand::rngs::StdRng;
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::UnixListener, task::JoinHandle};
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, transport::Server};
+use tonic_health::server::HealthReporter;
+
+/// Bytes of one request's message.
+const REQUEST: usize = 1 << 20;
+/// How often views are stored and quiet conversations forgotten.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How often the store is asked whether it is well.
+const HEALTH: Duration = Duration::from_secs(1);
+
+/// Why a node doesn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A folder or a socket.
+    #[error("{what} {path}: {error}", path = path.display())]
+    Path {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The admin address.
+    #[error("core.admin {address}: {error}; free the port, or set core.admin to another address or \"off\"")]
+    Admin {
+        /// The address.
+        address: String,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// Anything else that shows a mistake of ours.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What a node takes from outside: time, chance, and who signs development's tokens.
+pub struct Outside {
+    /// The time of day.
+    pub clock: SharedClock,
+    /// Chance.
+    pub chance: StdRng,
+    /// Signs tokens in development; `None`: there is no development service.
+    pub tokens: Option<TokenMaker>,
+}
+
+/// A running node.
+pub struct Node {
+    /// Where /metrics is served; `None`: off.
+    pub admin: Option<SocketAddr>,
+    conversations: Arc<Conversations>,
+    store: Arc<EmbeddedStore>,
+    health: HealthReporter,
+    stop: CancellationToken,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    tasks: Vec<JoinHandle<()>>,
+    drain: Duration,
+}
+
+impl Node {
+    /// Starts a node. When this returns it serves.
+    pub async fn start(config: &Config, outside: Outside) -> Result<Self, StartError> {
+        let failed = |what, path: &Path| {
+            let path = path.to_owned();
+            move |error| StartError::Path { what, path, error }
+        };
+        let mut folder = fs::DirBuilder::new();
+        // What is in it is everything that was ever said.
+        folder
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data)
+            .map_err(failed("make the folder", &config.data))?;
+        let registry = Registry::new();
+        let internal = |error: prometheus::Error| StartError::Internal(error.to_string());
+        let store =
+            Arc::new(EmbeddedStore::open(&config.data.join("store"), config.store.clone(), &registry)?);
+        let listener = listen(&config.socket).map_err(failed("listen on the socket", &config.socket))?;
+        let bus = Arc::new(LocalBus::default());
+        let settings = config.conversations();
+        let conversations =
+            Conversations::new(store.clone(), bus, outside.clock.clone(), settings, &registry);
+        let conversations = conversations.map_err(internal)?;
+
+        let api = Arc::new(Api {
+            conversations: conversations.clone(),
+            clock: outside.clock.clone(),
+            limits: config.limits.clone(),
+            ids: Ids::new(outside.chance),
+        });
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let mut routes = Routes::new(health_service)
+            .add_service(ConversationServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
+            .add_service(MessageServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
+            .add_service(HistoryServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
+            .add_service(MarkerServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST));
+        if config.mode == Mode::Development {
+            if let Some(tokens) = outside.tokens {
+                routes = routes.add_service(DevelopmentServiceServer::new(Development { api, tokens }));
+            }
+            let described = || {
+                tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(nexus_proto::DESCRIPTORS)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            };
+            let wrong = |error: tonic_reflection::server::Error| StartError::Internal(error.to_string());
+            routes = routes.add_service(described().build_v1().map_err(wrong)?);
+            routes = routes.add_service(described().build_v1alpha().map_err(wrong)?);
+        }
+        let routes = Routes::from(routes.prepare().into_axum_router().fallback(later::answer));
+
+        let stop = CancellationToken::new();
+        let admin = admin::start(&config.admin, registry, store.clone(), stop.clone()).await;
+        let admin = admin.map_err(|error| StartError::Admin { address: config.admin.clone(), error })?;
+        let server = Server::builder()
+            .max_concurrent_streams(10_000)
+            .initial_stream_window_size(256 << 10)
+            .initial_connection_window_size(4 << 20)
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(tonic_web::GrpcWebLayer::new())
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.clone().cancelled_owned());
+        let server = tokio::spawn(server);
+        let tasks = vec![
+            tokio::spawn(settle(conversations.clone(), stop.clone())),
+            tokio::spawn(watch(store.clone(), health.clone(), stop.clone())),
+        ];
+        let drain = Duration::from_millis(config.drain_ms);
+        Ok(Self { admin, conversations, store, health, stop, server, tasks, drain })
+    }
+
+    /// Ends streams with a word to come back, lets requests finish, and stores what is folded.
+    pub async fn shutdown(self) {
+        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        self.stop.cancel();
+        if tokio::time::timeout(self.drain, self.server).await.is_err() {
+            tracing::warn!("requests were still under way at the end of core.drain_ms");
+        }
+        for task in self.tasks {
+            task.abort();
+        }
+        self.conversations.settle().await;
+        drop(self.store);
+    }
+}
+
+/// A socket that only this user can open. One that a dead process left is replaced: the store's lock has shown that
+/// no other process uses this data.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+async fn settle(conversations: Arc<Conversations>, stop: CancellationToken) {
+    while tokio::time::timeout(SETTLE, stop.cancelled()).await.is_err() {
+        conversations.settle().await;
+    }
+}
+
+/// Says through the health service whether the store is well, so that edges send nothing to a node that can't append.
+async fn watch(store: Arc<EmbeddedStore>, health: HealthReporter, stop: CancellationToken) {
+    let mut was = None;
+    loop {
+        let now = store.health();
+        let well = now.is_ok();
+        if was != Some(well) {
+            let status = if well {
+                tonic_health::ServingStatus::Serving
+            } else {
+                tonic_health::ServingStatus::NotServing
+            };
+            health.set_service_status("", status).await;
+            if let Err(error) = now {
+                tracing::error!(%error, "the store is not well");
+            }
+            was = Some(well);
+        }
+        if tokio::time::timeout(HEALTH, stop.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}
