@@ -1,1 +1,79 @@
-fn main() {}
+//! Nexus: a self-hosted chat back end. Without an argument this program serves all of it.
+//!
+//! - `config`: the one file and the environment. `logging`: the log of the process.
+//! - `serve`: core and edge in one process. `token`: tokens of development. `rebuild`: the views, anew.
+//! - `chat`: a chat in the terminal.
+
+mod config;
+mod logging;
+mod page;
+mod rebuild;
+mod serve;
+mod token;
+
+use clap::{Parser, Subcommand};
+use config::Config;
+use std::{path::PathBuf, process::ExitCode};
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// A self-hosted chat back end: every acknowledged message arrives exactly once, in one order, without a gap.
+///
+/// Without a command it serves everything in one process: HTTPS with gRPC, gRPC-Web and the web page on port 8443,
+/// a redirect on 8080, and the admin addresses 127.0.0.1:9901 (edge) and :9902 (core). All data is in ./data.
+#[derive(Parser)]
+#[command(name = "nexus", version, after_help = TEACH)]
+struct Arguments {
+    /// The configuration file. Default: nexus.toml, if there is one. Every setting can be given by an environment
+    /// variable as well; `nexus config` prints all of them.
+    #[arg(long, global = true, env = "NEXUS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve everything in one process (what happens without a command).
+    Serve,
+    /// Print a token for a user, signed with the configured secret (development: the one in ./data).
+    Token(token::Options),
+    /// Print an example of the configuration file with every setting, its default and its environment variable.
+    Config,
+    /// Make every view anew from the log. Offline: stop the server first.
+    Rebuild,
+}
+
+const TEACH: &str = "\
+Start here:
+  nexus                         serve; then open https://localhost:8443
+  nexus token --user bob        a token, for grpcurl or a client of yours
+  nexus config > nexus.toml     every setting, explained";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nexus: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let command = arguments.command.unwrap_or(Command::Serve);
+    if let Command::Config = command {
+        print!("{}", config::example());
+        return Ok(());
+    }
+    let config = Config::read(arguments.config.as_deref())?;
+    match command {
+        Command::Config => Ok(()),
+        Command::Serve => serve::run(config),
+        Command::Token(options) => token::run(&config, &options),
+        Command::Rebuild => rebuild::run(&config),
+    }
+}

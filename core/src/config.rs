@@ -2,7 +2,7 @@
 
 use crate::{
     api::check::Limits,
-    conversation,
+    conversation, delivery,
     log::{self, Horizon},
     store,
 };
@@ -74,6 +74,10 @@ pub struct Config {
     #[config(nested)]
     pub conversation: Conversation,
 
+    /// Streams.
+    #[config(nested)]
+    pub delivery: delivery::Settings,
+
     /// The embedded store.
     #[config(nested)]
     pub store: store::embedded::Options,
@@ -132,6 +136,7 @@ impl Config {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.store.problems();
         problems.extend(self.limits.problems());
+        problems.extend(self.delivery.problems());
         if self.admin != "off" && self.admin.parse::<std::net::SocketAddr>().is_err() {
             problems
                 .push(format!("core.admin = {:?}: must be an address with a port, or \"off\"", self.admin));

@@ -6,11 +6,13 @@ use crate::{
         Api,
         development::{Development, Ids, TokenMaker},
         later,
+        stream::StreamServer,
     },
     bus::local::LocalBus,
     clock::SharedClock,
     config::{Config, Mode},
     conversation::Conversations,
+    delivery::Delivery,
     store::embedded::{EmbeddedStore, OpenError},
 };
 use nexus_proto::v1::{
@@ -19,7 +21,7 @@ use nexus_proto::v1::{
     marker_service_server::MarkerServiceServer, message_service_server::MessageServiceServer,
 };
 use prometheus::Registry;
-use rand::rngs::StdRng;
+use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     fs, io,
     net::SocketAddr,
@@ -85,6 +87,7 @@ pub struct Node {
     /// Where /metrics is served; `None`: off.
     pub admin: Option<SocketAddr>,
     conversations: Arc<Conversations>,
+    delivery: Arc<Delivery>,
     store: Arc<EmbeddedStore>,
     health: HealthReporter,
     stop: CancellationToken,
@@ -114,18 +117,25 @@ impl Node {
         let listener = listen(&config.socket).map_err(failed("listen on the socket", &config.socket))?;
         let bus = Arc::new(LocalBus::default());
         let settings = config.conversations();
+        let clock = outside.clock;
         let conversations =
-            Conversations::new(store.clone(), bus, outside.clock.clone(), settings, &registry);
+            Conversations::new(store.clone(), bus.clone(), clock.clone(), settings, &registry);
         let conversations = conversations.map_err(internal)?;
+        let mut chance = outside.chance;
+        let split = StdRng::from_rng(&mut chance);
+        let settings = config.delivery.clone();
+        let delivery = Delivery::new(conversations.clone(), bus, clock.clone(), settings, &registry, split);
+        let delivery = delivery.map_err(internal)?;
 
         let api = Arc::new(Api {
             conversations: conversations.clone(),
-            clock: outside.clock.clone(),
+            clock,
             limits: config.limits.clone(),
-            ids: Ids::new(outside.chance),
+            ids: Ids::new(chance),
         });
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service)
+            .add_service(StreamServer::new(delivery.clone()))
             .add_service(ConversationServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(MessageServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(HistoryServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
@@ -159,16 +169,18 @@ impl Node {
             .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.clone().cancelled_owned());
         let server = tokio::spawn(server);
         let tasks = vec![
+            tokio::spawn(delivery.clone().run(stop.clone())),
             tokio::spawn(settle(conversations.clone(), stop.clone())),
             tokio::spawn(watch(store.clone(), health.clone(), stop.clone())),
         ];
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { admin, conversations, store, health, stop, server, tasks, drain })
+        Ok(Self { admin, conversations, delivery, store, health, stop, server, tasks, drain })
     }
 
     /// Ends streams with a word to come back, lets requests finish, and stores what is folded.
     pub async fn shutdown(self) {
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        self.delivery.shutdown(self.drain / 2).await;
         self.stop.cancel();
         if tokio::time::timeout(self.drain, self.server).await.is_err() {
             tracing::warn!("requests were still under way at the end of core.drain_ms");

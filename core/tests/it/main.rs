@@ -9,9 +9,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod conversation;
 mod crash;
 mod delivery;
-mod conversation;
 mod embedded;
 mod hashes;
 mod memory;

@@ -1,0 +1,107 @@
+//! The one configuration file, and the environment that overrides it.
+
+use anyhow::{Context as _, bail};
+use confique::{Config as _, toml::FormatOptions};
+use std::path::Path;
+
+/// Everything that can be set. Every setting can be given by the environment variable that stands beside it, which
+/// wins over the file.
+#[derive(Debug, Clone, confique::Config)]
+pub struct Config {
+    /// `development` or `production`, for the edge and the core at once.
+    #[config(env = "NEXUS_MODE")]
+    pub mode: Option<nexus_core::config::Mode>,
+
+    /// The log of the process.
+    #[config(nested)]
+    pub log: Log,
+
+    /// The edge.
+    #[config(nested)]
+    pub gateway: nexus_gateway::Config,
+
+    /// The chat node.
+    #[config(nested)]
+    pub core: nexus_core::config::Config,
+}
+
+/// The log of the process.
+#[derive(Debug, Clone, confique::Config)]
+pub struct Log {
+    /// `human`, `json`, or `auto`: human on a terminal, JSON elsewhere.
+    #[config(default = "auto", env = "NEXUS_LOG_FORMAT")]
+    pub format: String,
+
+    /// What is logged, such as `info` or `nexus_core=debug,info`.
+    #[config(default = "info,access=warn", env = "NEXUS_LOG_FILTER")]
+    pub filter: String,
+}
+
+const DEFAULT_FILE: &str = "nexus.toml";
+
+impl Config {
+    /// Reads the file and the environment, and checks all of it at once.
+    pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut builder = Self::builder().env();
+        let file = file.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
+        if let Some(path) = file {
+            if !path.exists() {
+                bail!("the configuration file {} does not exist", path.display());
+            }
+            builder = builder.file(path);
+        }
+        let mut config = builder.load().context("the configuration can't be read")?;
+        config.settle();
+        let mut problems = config.core.problems();
+        problems.extend(config.gateway.validate().err().unwrap_or_default());
+        if !["human", "json", "auto"].contains(&&config.log.format[..]) {
+            problems.push(format!(
+                "log.format = {:?}: must be \"human\", \"json\" or \"auto\"",
+                config.log.format
+            ));
+        }
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        let list: String = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
+        bail!(
+            "the configuration can't be honoured:{list}\n`nexus config` prints every setting with its default"
+        )
+    }
+
+    /// Whether this is a development deployment.
+    pub fn development(&self) -> bool {
+        self.core.mode == nexus_core::config::Mode::Development
+    }
+
+    /// One process: the mode is one, and the edge finds the core where it listens.
+    fn settle(&mut self) {
+        if let Some(mode) = self.mode {
+            self.core.mode = mode;
+        }
+        self.gateway.mode = match self.core.mode {
+            nexus_core::config::Mode::Development => nexus_gateway::config::Mode::Development,
+            nexus_core::config::Mode::Production => nexus_gateway::config::Mode::Production,
+        };
+        if self.core.socket == Path::new("data/core.sock") {
+            self.core.socket = self.core.data.join("core.sock");
+        }
+        self.gateway.upstreams = vec![format!("unix:{}", self.core.socket.display())];
+        if self.gateway.tls.directory == Path::new("data/tls") {
+            self.gateway.tls.directory = self.core.data.join("tls");
+        }
+        let auth = &mut self.gateway.auth;
+        let given = auth.secret.is_some() || auth.secret_file.is_some() || auth.jwks.is_some();
+        if self.core.mode == nexus_core::config::Mode::Development && !given {
+            auth.secret_file = Some(self.core.data.join("token-secret"));
+        }
+    }
+}
+
+/// The commented example, made from the types above.
+pub fn example() -> String {
+    let mut options = FormatOptions::default();
+    options.general.env_keys = true;
+    let text = confique::toml::template::<Config>(options);
+    format!("# Nexus. Everything below shows its default; take away the # to change it.\n\n{text}")
+}

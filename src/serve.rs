@@ -1,0 +1,114 @@
+//! Core and edge in one process.
+
+use crate::{config::Config, logging, page, token};
+use anyhow::Context as _;
+use nexus_core::{
+    clock::SystemClock,
+    node::{Node, Outside},
+};
+use nexus_gateway::{Gateway, Running};
+use prometheus::Registry;
+use rand::{SeedableRng as _, rngs::StdRng};
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Hours for which a development token is valid.
+const TOKEN_HOURS: u64 = 24 * 7;
+
+/// Serves until SIGINT or SIGTERM.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    #[allow(clippy::disallowed_methods)] // How long the start took, for a person.
+    let begun = Instant::now();
+    logging::start(&config.log)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, begun))
+}
+
+async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {
+    // Whoever stops us while we start shall not be ignored.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let data = &config.core.data;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| data.display().to_string())?;
+    if config.development()
+        && let Some(path) = &config.gateway.auth.secret_file
+    {
+        token::ensure_secret(path)?;
+    }
+    let outside = Outside {
+        clock: Arc::new(SystemClock),
+        chance: StdRng::from_os_rng(),
+        tokens: if config.development() { Some(tokens(&config)?) } else { None },
+    };
+    let node = Node::start(&config.core, outside).await?;
+    let gateway = match Gateway::start(config.gateway.clone(), page::assets(), &Registry::new()).await {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            node.shutdown().await;
+            return Err(error.into());
+        }
+    };
+    greet(&config, &node, &gateway, begun.elapsed());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    eprintln!("Stopping; a second signal stops at once.");
+    let stopped = async {
+        // The core first: it tells streams to come back, and ends them itself.
+        node.shutdown().await;
+        gateway.shutdown(Duration::from_millis(config.core.drain_ms)).await;
+    };
+    tokio::select! {
+        () = stopped => Ok(()),
+        _ = interrupt.recv() => std::process::exit(130),
+        _ = terminate.recv() => std::process::exit(143),
+    }
+}
+
+fn tokens(config: &Config) -> anyhow::Result<nexus_core::api::development::TokenMaker> {
+    let signer = token::Signer::new(config)?;
+    Ok(Arc::new(move |tenant, user, device| {
+        let signed = signer.sign(tenant, user, device, TOKEN_HOURS);
+        signed.map(|(token, exp)| (token, exp as i64 * 1000)).map_err(|error| error.to_string())
+    }))
+}
+
+/// The first lines: where it is, how to log in, whom to trust.
+fn greet(config: &Config, node: &Node, gateway: &Running, took: Duration) {
+    let port = gateway.addresses().https.port();
+    let url = format!("https://localhost:{port}");
+    let data = &config.core.data;
+    eprintln!("Nexus {} is ready after {} ms.", env!("CARGO_PKG_VERSION"), took.as_millis());
+    eprintln!();
+    if page::present() {
+        eprintln!("  Open     {url}   and log in with any name");
+    } else {
+        eprintln!("  Serving  {url}   (built without the web page: `make run` builds it)");
+    }
+    if config.development() {
+        eprintln!("  Chat     nexus chat --user bob --server {url}   in a second terminal");
+        eprintln!("  Token    nexus token --user bob   for grpcurl, or a client of yours");
+        let ca = config.gateway.local_ca();
+        eprintln!("  Trust    {}   is the local authority: import it into the browser,", ca.display());
+        eprintln!("           or accept the browser's warning; `nexus chat` trusts it by itself");
+    }
+    eprintln!("  Data     {}", data.display());
+    let admin = |address: Option<std::net::SocketAddr>| match address {
+        Some(address) => format!("http://{address}/metrics"),
+        None => "off".into(),
+    };
+    eprintln!("  Admin    {} (edge), {} (core)", admin(gateway.addresses().admin), admin(node.admin));
+    if config.development() {
+        eprintln!();
+        eprintln!("  mode = \"development\": anybody who reaches this address can log in as anybody.");
+    }
+    eprintln!();
+}
