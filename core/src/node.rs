@@ -6,6 +6,7 @@ use crate::{
         Api,
         development::{Development, Ids, TokenMaker},
         later,
+        presence::PresenceApi,
         stream::StreamServer,
     },
     bus::local::LocalBus,
@@ -19,6 +20,7 @@ use nexus_proto::v1::{
     conversation_service_server::ConversationServiceServer,
     development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
     marker_service_server::MarkerServiceServer, message_service_server::MessageServiceServer,
+    presence_service_server::PresenceServiceServer,
 };
 use prometheus::Registry;
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -133,9 +135,11 @@ impl Node {
             limits: config.limits.clone(),
             ids: Ids::new(chance),
         });
+        let presence = PresenceApi { delivery: delivery.clone(), conversations: conversations.clone() };
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service)
             .add_service(StreamServer::new(delivery.clone()))
+            .add_service(PresenceServiceServer::new(presence).max_decoding_message_size(REQUEST))
             .add_service(ConversationServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(MessageServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(HistoryServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
