@@ -26,6 +26,9 @@ export function foldMessages(events: readonly Event[]): Message[] {
       deleted,
       reactions: reactions(about),
       pinned: about.findLast((it) => /pinned/i.test(it.body.case ?? ''))?.body.case === 'messagePinned',
+      threadReplies: events.filter(
+        (it) => it.body.case === 'messageSent' && it.body.value.thread === event.seq,
+      ).length,
       messageCount: event.messageCount,
     });
   });

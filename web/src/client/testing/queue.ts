@@ -1,4 +1,4 @@
-/** What is pushed comes out in order, until it ends or fails. */
+/** What is pushed comes out in order, until it ends; when it fails, what has not come out is lost. */
 export class Queue<T> implements AsyncIterable<T> {
   readonly #items: T[] = [];
   #over: { error: Error | null } | null = null;
@@ -15,6 +15,7 @@ export class Queue<T> implements AsyncIterable<T> {
   }
 
   fail(error: Error): void {
+    this.#items.length = 0;
     this.#over ??= { error };
     this.#wake();
   }

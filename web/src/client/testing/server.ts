@@ -46,6 +46,8 @@ export class ModelServer {
   readonly logs = new Map<string, Log>();
   /** Every client id that arrived, in order. */
   readonly received: string[] = [];
+  /** The cursors of each Attach. */
+  readonly attached: (readonly [string, number][])[] = [];
   readonly #streams = new Set<Stream>();
   #time = 1_750_000_000_000;
 
@@ -105,6 +107,7 @@ export class ModelServer {
   /** Breaks every stream, as a dying server does. */
   breakStreams(): void {
     for (const { queue } of this.#streams) queue.fail(new ConnectError('gone', Code.Unavailable));
+    this.#streams.clear();
   }
 
   /** Says something to every stream, whatever it is. */
@@ -202,6 +205,7 @@ export class ModelServer {
     const say = (frame: Frame) => stream.queue.push(create(AttachResponseSchema, { frame }));
     say({ case: 'attached', value: { streamId: 's', timeMs: BigInt(this.now()), user: stream.user } });
     const has = new Map(cursors.map(({ conversationId, seq }) => [conversationId, Number(seq)]));
+    this.attached.push([...has]);
     for (const log of this.logs.values()) {
       if (!log.members.has(stream.user)) continue;
       const seq = has.get(log.id);

@@ -1,0 +1,244 @@
+import 'fake-indexeddb/auto';
+import { Code, ConnectError, createRouterTransport } from '@connectrpc/connect';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { ConversationKind } from '../gen/nexus/v1/content_pb';
+import { NexusClient } from './client';
+import { openStorage } from './database';
+import { MemoryStorage } from './storage';
+import type { Storage } from './storage';
+import { ModelServer } from './testing/server';
+import { api } from './transport';
+
+let server: ModelServer;
+const clients: NexusClient[] = [];
+
+beforeEach(() => {
+  server = new ModelServer();
+  server.open('lobby', ConversationKind.CHANNEL, 'lobby', ['alice', 'bob']);
+});
+afterEach(() => {
+  for (const client of clients.splice(0)) client.stop();
+});
+
+function join(user: string, storage: Storage = new MemoryStorage()): NexusClient {
+  const transport = createRouterTransport(server.routes, {
+    transport: {
+      interceptors: [
+        (next) => (request) => {
+          request.header.set('authorization', `Bearer ${user}`);
+          return next(request);
+        },
+      ],
+    },
+  });
+  const client = new NexusClient(user, api(transport), storage);
+  clients.push(client);
+  void client.start();
+  return client;
+}
+
+const texts = (client: NexusClient) =>
+  (client.view('lobby')?.messages ?? []).map((it) => it.content?.text ?? 'deleted');
+const settled = (client: NexusClient) =>
+  client.view('lobby')?.messages.every((it) => !it.pending && !it.changing) ?? false;
+const online = (client: NexusClient) =>
+  vi.waitFor(() => expect(client.state().link.state).toBe('online'), { timeout: 5000 });
+const shows = (client: NexusClient, expected: readonly string[]) =>
+  vi.waitFor(
+    () => {
+      expect(texts(client)).toEqual(expected);
+      expect(settled(client)).toBe(true);
+    },
+    { timeout: 5000 },
+  );
+const send = (client: NexusClient, text: string) =>
+  client.do('lobby', { type: 'send', text, mentions: [], replyTo: 0 });
+
+it('shows to each what the other says, does and takes back', async () => {
+  const [alice, bob] = [join('alice'), join('bob')];
+  await online(alice);
+  await online(bob);
+  send(alice, 'one');
+  await shows(bob, ['one']);
+  send(bob, 'two');
+  await shows(alice, ['one', 'two']);
+  const [one, two] = alice.view('lobby')?.messages ?? [];
+  alice.do('lobby', { type: 'edit', seq: one?.seq ?? 0, text: 'first', mentions: [] });
+  alice.do('lobby', { type: 'react', seq: two?.seq ?? 0, reaction: '👍' });
+  await shows(bob, ['first', 'two']);
+  await vi.waitFor(() =>
+    expect(bob.view('lobby')?.messages[1]?.reactions).toEqual([{ reaction: '👍', users: ['alice'] }]),
+  );
+  bob.do('lobby', { type: 'delete', seq: two?.seq ?? 0 });
+  await shows(alice, ['first', 'deleted']);
+});
+
+it('sends a message once, though the answer was lost', async () => {
+  const alice = join('alice');
+  await online(alice);
+  let lost = 2;
+  server.fault = (when) => {
+    if (when === 'after' && lost-- > 0) throw new ConnectError('who knows', Code.Unavailable);
+  };
+  send(alice, 'once');
+  await vi.waitFor(() => expect(server.received.length).toBeGreaterThan(0));
+  await shows(alice, ['once']);
+  send(alice, 'next');
+  await shows(alice, ['once', 'next']);
+  expect(server.log('lobby').events.length).toBe(3);
+});
+
+it('keeps what was not sent, and its id, over a reload', async () => {
+  const open = () => openStorage('default', 'alice', 'reload');
+  const first = join('alice', await open());
+  await online(first);
+  // The message is committed, the answer and the stream are lost, and then the page is gone.
+  server.fault = (when) => {
+    if (when === 'after') {
+      first.stop();
+      throw new ConnectError('who knows', Code.Unavailable);
+    }
+  };
+  send(first, 'once');
+  await vi.waitFor(() => expect(server.received.length).toBe(1));
+  first.stop();
+  server.fault = null;
+  const second = join('alice', await open());
+  await online(second);
+  await shows(second, ['once']);
+  expect(new Set(server.received).size).toBe(1);
+});
+
+it('sends under one id, though two tabs hold the same message', async () => {
+  const storage = await openStorage('default', 'alice', 'tabs');
+  const operation = { type: 'send', text: 'from both', mentions: [], replyTo: 0 } as const;
+  await storage.addEntry({
+    key: '1',
+    conversationId: 'lobby',
+    operation,
+    createdAtMs: 1,
+    clientId: null,
+    open: 0,
+    refusal: null,
+    final: false,
+  });
+  const again = await openStorage('default', 'alice', 'tabs');
+  const [one, other] = [join('alice', storage), join('alice', again)];
+  await shows(one, ['from both']);
+  await shows(other, ['from both']);
+  expect(new Set(server.received).size).toBe(1);
+  expect(server.log('lobby').events.length).toBe(2);
+});
+
+it('shows a refusal, and sends again under a new id only then', async () => {
+  const alice = join('alice');
+  await online(alice);
+  server.fault = () => {
+    throw new ConnectError('readers may not write', Code.PermissionDenied);
+  };
+  send(alice, 'no');
+  const refusal = () => alice.view('lobby')?.messages.at(-1)?.pending;
+  await vi.waitFor(() => expect(refusal()?.refusal).toBe('readers may not write'));
+  server.fault = null;
+  alice.retry(refusal()?.key ?? '');
+  await shows(alice, ['no']);
+  expect(new Set(server.received).size).toBe(2);
+});
+
+it('keeps the id when it is refused after an attempt of which nobody knows', async () => {
+  const alice = join('alice');
+  await online(alice);
+  let attempt = 0;
+  server.fault = () => {
+    attempt += 1;
+    throw attempt === 1
+      ? new ConnectError('who knows', Code.Unavailable)
+      : new ConnectError('no', Code.PermissionDenied);
+  };
+  send(alice, 'maybe');
+  const pending = () => alice.view('lobby')?.messages.at(-1)?.pending;
+  await vi.waitFor(() => expect(pending()?.refusal).toBe('no'), { timeout: 3000 });
+  server.fault = null;
+  alice.retry(pending()?.key ?? '');
+  await shows(alice, ['maybe']);
+  expect(new Set(server.received).size).toBe(1);
+});
+
+it('goes on after the stream broke, without a gap and without a duplicate', async () => {
+  const alice = join('alice');
+  await online(alice);
+  const said = Array.from({ length: 30 }, (_, n) => `message ${n}`);
+  said.forEach((text, n) => {
+    server.say('lobby', 'bob', text);
+    if (n % 10 === 5) server.breakStreams();
+  });
+  await shows(alice, said);
+  expect(server.attached.length).toBeGreaterThan(1);
+  for (const cursors of server.attached.slice(1)) expect(cursors).toEqual([['lobby', expect.any(Number)]]);
+});
+
+it('is patient with a server that can’t', async () => {
+  const alice = join('alice');
+  await online(alice);
+  server.fault = () => {
+    throw new ConnectError('overloaded', Code.Unavailable);
+  };
+  send(alice, 'later');
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  expect(server.received.length).toBeLessThan(5);
+  server.fault = null;
+  await shows(alice, ['later']);
+});
+
+it('pages when the gap is too long to be pushed', async () => {
+  server.pushed = 5;
+  const storage = new MemoryStorage();
+  const alice = join('alice', storage);
+  await online(alice);
+  server.say('lobby', 'bob', 'before');
+  await shows(alice, ['before']);
+  alice.stop();
+  const said = Array.from({ length: 120 }, (_, n) => `message ${n}`);
+  for (const text of said) server.say('lobby', 'bob', text);
+  const again = join('alice', storage);
+  await vi.waitFor(() => expect(texts(again).at(-1)).toBe('message 119'));
+  expect(again.view('lobby')?.atStart).toBe(false);
+  while (!again.view('lobby')?.atStart) await again.loadOlder('lobby');
+  expect(texts(again)).toEqual(['before', ...said]);
+});
+
+it('drops what it kept when the server’s data is of another log', async () => {
+  const storage = await openStorage('default', 'alice', 'another');
+  const first = join('alice', storage);
+  await online(first);
+  for (const text of ['a', 'b', 'c']) server.say('lobby', 'bob', text);
+  await shows(first, ['a', 'b', 'c']);
+  first.stop();
+  server.logs.clear();
+  server.open('lobby', ConversationKind.CHANNEL, 'lobby', ['alice', 'bob']);
+  for (const text of ['A', 'B', 'C', 'D', 'E']) server.say('lobby', 'bob', text);
+  const second = join('alice', storage);
+  await shows(second, ['A', 'B', 'C', 'D', 'E']);
+});
+
+it('counts what is unread, and no more once it is read', async () => {
+  const alice = join('alice');
+  await online(alice);
+  server.say('lobby', 'bob', 'one');
+  server.say('lobby', 'bob', 'two');
+  await vi.waitFor(() => expect(alice.state().conversations[0]?.unread).toBe(2));
+  alice.read('lobby');
+  await vi.waitFor(() => expect(alice.state().conversations[0]?.unread).toBe(0));
+  await vi.waitFor(() => expect(server.log('lobby').read.get('alice')).toBe(3));
+});
+
+it('takes up a conversation that it is added to while attached', async () => {
+  const alice = join('alice');
+  await online(alice);
+  server.open('new', ConversationKind.GROUP, 'new one', ['bob', 'alice']);
+  server.say('new', 'bob', 'hello');
+  await vi.waitFor(() => {
+    expect(alice.state().conversations.map((it) => it.info.title)).toContain('new one');
+    expect(alice.view('new')?.messages.map((it) => it.content?.text)).toEqual(['hello']);
+  });
+});
