@@ -1,0 +1,91 @@
+//! A `nexus` process in a folder of its own, on free ports.
+
+use nexus_client::{Client, DevelopmentTokens, Endpoint};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+pub struct Server {
+    pub folder: TempDir,
+    pub port: u16,
+    child: Option<Child>,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Self { folder: TempDir::new().unwrap(), port, child: None };
+        server.begin().await;
+        server
+    }
+
+    /// Starts the process and waits until it answers.
+    pub async fn begin(&mut self) {
+        let mut command = command(self.folder.path(), self.port);
+        let log = File::create(self.folder.path().join("nexus.log")).unwrap();
+        self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        let ready = async {
+            let ca = self.folder.path().join("data/tls/ca.pem");
+            while !ca.exists()
+                || self
+                    .client("probe")
+                    .call(nexus_client::v1::ListConversationsRequest::default())
+                    .await
+                    .is_err()
+            {
+                let died = self.child.as_mut().unwrap().try_wait().unwrap();
+                assert!(died.is_none(), "the server ended: {}", self.log());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(START, ready).await.is_err() {
+            panic!("the server is not ready: {}", self.log());
+        }
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("nexus.log")).unwrap_or_default()
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn client(&self, user: &str) -> Client {
+        let ca = fs::read(self.folder.path().join("data/tls/ca.pem")).unwrap();
+        let endpoint = Endpoint::new(format!("https://localhost:{}", self.port)).ca_pem(ca);
+        let transport = endpoint.connect().unwrap();
+        Client::new(transport.clone(), DevelopmentTokens::new(transport, user, "test"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// The program, told to use this folder and port and nothing else.
+pub fn command(folder: &Path, port: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nexus"));
+    command
+        .current_dir(folder)
+        .env("NEXUS_GATEWAY_LISTEN", format!("127.0.0.1:{port}"))
+        .env("NEXUS_GATEWAY_REDIRECT", "off")
+        .env("NEXUS_GATEWAY_ADMIN", "off")
+        .env("NEXUS_CORE_ADMIN", "off");
+    command
+}
