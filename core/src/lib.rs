@@ -7,6 +7,7 @@
 //! - [`conversation`]: the aggregate: validate, append, fold.
 //! - [`log`]: the append protocol: buckets, conditions, dedupe.
 //! - [`store`]: the port under it, and the embedded store.
+//! - [`socket`]: sockets as h2 should see them.
 //! - [`config`], [`clock`], [`domain`]: what all of them stand on.
 
 pub mod admin;
@@ -19,4 +20,5 @@ pub mod delivery;
 pub mod domain;
 pub mod log;
 pub mod node;
+pub mod socket;
 pub mod store;

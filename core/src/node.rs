@@ -14,6 +14,7 @@ use crate::{
     config::{Config, Mode},
     conversation::Conversations,
     delivery::Delivery,
+    socket::Unvectored,
     store::embedded::{EmbeddedStore, OpenError},
 };
 use nexus_proto::v1::{
@@ -33,7 +34,7 @@ use std::{
     time::Duration,
 };
 use tokio::{net::UnixListener, task::JoinHandle};
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{StreamExt as _, wrappers::UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::server::HealthReporter;
@@ -162,6 +163,7 @@ impl Node {
         let stop = CancellationToken::new();
         let admin = admin::start(&config.admin, registry, store.clone(), stop.clone()).await;
         let admin = admin.map_err(|error| StartError::Admin { address: config.admin.clone(), error })?;
+        let sockets = UnixListenerStream::new(listener).map(|socket| socket.map(Unvectored));
         let server = Server::builder()
             .max_concurrent_streams(10_000)
             .initial_stream_window_size(256 << 10)
@@ -170,7 +172,7 @@ impl Node {
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .layer(tonic_web::GrpcWebLayer::new())
             .add_routes(routes)
-            .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(sockets, stop.clone().cancelled_owned());
         let server = tokio::spawn(server);
         let tasks = vec![
             tokio::spawn(delivery.clone().run(stop.clone())),

@@ -2,9 +2,11 @@
 //!
 //! - [`world`]: a node on a paused clock, and devices that check what they get.
 //! - [`attach`]: one thing after another. [`property`]: everything at once.
+//! - [`wire`]: over real sockets, threads and the embedded store, by gRPC and gRPC-web.
 //! - [`ephemeral`]: presence, typing and markers.
 
 mod attach;
 mod ephemeral;
 mod property;
+mod wire;
 mod world;
