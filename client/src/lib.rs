@@ -3,7 +3,8 @@
 //! - `endpoint`, `transport`: the connection (or a server in the same process). `token`: where tokens come from.
 //! - `client`, `call`, `retry`: one call with its repetitions; [`Client::call`] takes the request of any method.
 //! - `mutation`, `send`: changes, whose id is made once and kept by the caller until their outcome is known.
-//! - `attach`: the stream of everything that happens. `clock`: time and chance.
+//! - `attach`: the stream of everything that happens. [`state`]: a copy of the conversations, kept by it.
+//! - `clock`: time and chance.
 //!
 //! ```no_run
 //! use nexus_client::{AttachOptions, Client, DevelopmentTokens, Endpoint, Item, v1};
@@ -45,6 +46,7 @@ mod endpoint;
 mod mutation;
 mod retry;
 mod send;
+pub mod state;
 mod token;
 mod transport;
 
