@@ -158,8 +158,11 @@ impl Tracker {
             return Ok(Reaction { items, fill: false });
         }
         if self.holes == Holes::Report {
-            if last >= from {
+            if last >= first {
                 conversation.hole = Some(last);
+            } else if conversation.hole.is_none() {
+                // Nothing below `first` is visible.
+                conversation.cursor = conversation.next - 1;
             }
             items.push(Item::Hole { conversation_id: id, first: first.max(from), last, reason });
             return Ok(Reaction { items, fill: false });

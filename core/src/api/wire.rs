@@ -31,6 +31,8 @@ fn message(seq: Seq, MessageRow { text, reactions }: MessageRow) -> v1::Message 
             None => kinds.push(v1::Reaction { reaction, users: vec![user] }),
         }
     }
+    // Not by when each kind was first given: that would depend on reactions that were taken back.
+    kinds.sort_by(|a, b| a.reaction.cmp(&b.reaction));
     let Text { id, sender, time_ms, content, reply_to, thread, edited_at, .. } = text;
     v1::Message {
         seq,
