@@ -17,3 +17,24 @@ pub fn methods() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_table_of_methods_names_each_once() {
+        let table = include_str!("../../docs/api.md");
+        let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains("Service |"));
+        let listed: Vec<(String, &str)> = rows
+            .filter_map(|row| {
+                let mut cells = row.split('|').map(str::trim).skip(1);
+                Some((format!("nexus.v1.{}", cells.next()?), cells.next()?))
+            })
+            .collect();
+        let mut listed: Vec<(&str, &str)> =
+            listed.iter().map(|(service, method)| (&service[..], *method)).collect();
+        let mut described: Vec<_> = super::methods().collect();
+        listed.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(listed, described);
+    }
+}
