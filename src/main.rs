@@ -4,6 +4,7 @@
 //! - `serve`: core and edge in one process. `token`: tokens of development. `rebuild`: the views, anew.
 //! - `chat`: a chat in the terminal.
 
+mod chat;
 mod config;
 mod logging;
 mod page;
@@ -40,6 +41,8 @@ enum Command {
     Serve,
     /// Print a token for a user, signed with the configured secret (development: the one in ./data).
     Token(token::Options),
+    /// Chat in the terminal.
+    Chat(chat::Options),
     /// Print an example of the configuration file with every setting, its default and its environment variable.
     Config,
     /// Make every view anew from the log. Offline: stop the server first.
@@ -49,6 +52,7 @@ enum Command {
 const TEACH: &str = "\
 Start here:
   nexus                         serve; then open https://localhost:8443
+  nexus chat --user bob         chat, in a second terminal
   nexus token --user bob        a token, for grpcurl or a client of yours
   nexus config > nexus.toml     every setting, explained";
 
@@ -69,9 +73,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         print!("{}", config::example());
         return Ok(());
     }
+    if let Command::Chat(options) = command {
+        return chat::run(options);
+    }
     let config = Config::read(arguments.config.as_deref())?;
     match command {
-        Command::Config => Ok(()),
+        Command::Config | Command::Chat(_) => Ok(()),
         Command::Serve => serve::run(config),
         Command::Token(options) => token::run(&config, &options),
         Command::Rebuild => rebuild::run(&config),
