@@ -34,6 +34,18 @@ pub enum Full {
     Closed,
 }
 
+impl Full {
+    /// The limit that was met, as metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Full::Device => "streams_per_device",
+            Full::User => "streams_per_user",
+            Full::Node => "streams",
+            Full::Closed => "shutdown",
+        }
+    }
+}
+
 impl Attached {
     fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -102,7 +102,10 @@ impl Delivery {
         };
         let found: Vec<ConversationId> = places.iter().map(|place| place.conversation).collect();
         let (mut take, tied) = stream.unknown(&found);
-        let room = self.settings.cursors.saturating_sub(tied);
+        // What turns up later was just added; that is not bounded by what a client has cursors for.
+        let most =
+            if batch.is_some() { self.settings.cursors } else { self.settings.conversations_per_stream };
+        let room = most.saturating_sub(tied);
         let mut beyond = Vec::new();
         if take.len() > room {
             take = self.by_activity(stream, take).await?;
@@ -264,7 +267,13 @@ impl Delivery {
             Ok(mut events) => {
                 events.truncate(limit);
                 let dense = events.iter().zip(next..).all(|(event, seq)| event.seq == seq);
-                (dense && !events.is_empty()).then_some(events)
+                if dense && !events.is_empty() {
+                    return Some(events);
+                }
+                // The store is behind, or the range was dropped just now.
+                self.metrics.faults.inc();
+                tracing::warn!(conversation = %place.conversation, next, "the log doesn't have what it should; looking again");
+                None
             }
             Err(fault) => {
                 self.failed(&fault, "events");

@@ -13,6 +13,9 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// A conversation that was quiet for so long keeps no frames.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// A conversation with attached streams.
 pub struct Hub {
     conversation: ConversationId,
@@ -286,6 +289,15 @@ impl Hub {
     /// Takes a stream out.
     pub fn leave(&mut self, key: u64) {
         self.streams.remove(&key);
+    }
+
+    /// Lets go of its last frames if it has been quiet: whoever joins reads the log.
+    pub fn forget(&mut self, now: Instant) {
+        if self.flushed_at.is_some_and(|at| now.saturating_duration_since(at) >= QUIET) {
+            self.recent = VecDeque::new();
+            self.recent_bytes = 0;
+            self.pending.shrink_to_fit();
+        }
     }
 
     /// How many members it has, in a conversation of a kind in which presence is shared.

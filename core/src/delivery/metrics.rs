@@ -1,15 +1,19 @@
 //! What delivery counts.
 
-use super::plan::ResetReason;
+use super::{plan::ResetReason, settings::Settings};
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
-    exponential_buckets,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector, exponential_buckets,
 };
 
 /// Metrics of delivery.
 pub struct Metrics {
     /// Attached streams.
     pub streams: IntGauge,
+    /// Conversations with attached streams.
+    pub hubs: IntGauge,
+    /// Streams that were not let in, by reason.
+    pub refused: IntCounterVec,
     /// Streams that ended, by reason.
     pub ended: IntCounterVec,
     /// Events encoded for all streams of this node.
@@ -42,8 +46,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// Registers them, and the limits in force beside them.
+    pub fn new(registry: &Registry, settings: &Settings) -> Result<Self, prometheus::Error> {
+        let limits = Opts::new("nexus_delivery_limit", "Limits of delivery in force, by the setting's name.");
+        let limits = registered(registry, IntGaugeVec::new(limits, &["limit"])?)?;
+        for (name, value, ..) in settings.limits() {
+            limits.with_label_values(&[name]).set(value as i64);
+        }
         let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help)?);
         let latency = HistogramOpts::new(
             "nexus_delivery_latency_seconds",
@@ -52,6 +61,16 @@ impl Metrics {
         let buckets = exponential_buckets(0.001, 2.0, 16)?;
         Ok(Self {
             streams: registered(registry, IntGauge::new("nexus_delivery_streams", "Attached streams.")?)?,
+            hubs: registered(
+                registry,
+                IntGauge::new("nexus_delivery_conversations", "Conversations with attached streams.")?,
+            )?,
+            refused: counters(
+                registry,
+                "nexus_delivery_streams_refused_total",
+                "Streams that were not let in, by the limit that they met.",
+                "limit",
+            )?,
             ended: counters(
                 registry,
                 "nexus_delivery_streams_ended_total",

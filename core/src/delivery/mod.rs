@@ -92,11 +92,12 @@ impl Delivery {
         registry: &prometheus::Registry,
         rng: StdRng,
     ) -> Result<Arc<Self>, prometheus::Error> {
+        let metrics = Metrics::new(registry, &settings)?;
         Ok(Arc::new(Self {
             conversations,
             clock,
-            metrics: Metrics::new(registry)?,
-            lanes: Lanes::default(),
+            lanes: Lanes::new(metrics.hubs.clone()),
+            metrics,
             attached: Attached::default(),
             reads: Semaphore::new(settings.reads),
             here: Here::default(),
@@ -229,6 +230,7 @@ impl Delivery {
 
     fn full(&self, full: Full) -> Status {
         let Settings { streams_per_device, streams_per_user, .. } = self.settings;
+        self.metrics.refused.with_label_values(&[full.name()]).inc();
         match full {
             Full::Device => quota(
                 "streams of a device",

@@ -2,7 +2,7 @@
 
 use super::{Delivery, frame, going_away, stream::Stream, token_expired};
 use crate::{
-    bus::{Heard, Hint},
+    bus::{Heard, Hint, Listener},
     conversation::Fault,
     domain::{
         Place,
@@ -20,6 +20,7 @@ use std::{
 };
 use tokio::{
     sync::Notify,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -48,22 +49,24 @@ impl Suspects {
 }
 
 impl Delivery {
-    /// Delivers until `stop` is cancelled. To be called once; a second call returns at once.
+    /// Delivers until `stop` is cancelled, or until it is dropped. To be called once; a second call returns at once.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let suspects = Suspects::default();
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = self.hear(&suspects) => {}
-            () = self.look_after() => {}
-            () = self.check(&suspects) => {}
-        }
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(listener) = listener else { return };
+        let suspects = Arc::new(Suspects::default());
+        // A task for each, so that none takes another's share of the runtime.
+        let mut loops = JoinSet::new();
+        let (delivery, found) = (self.clone(), suspects.clone());
+        loops.spawn(async move { delivery.hear(listener, &found).await });
+        let delivery = self.clone();
+        loops.spawn(async move { delivery.look_after().await });
+        loops.spawn(async move { self.check(&suspects).await });
+        stop.cancelled().await;
     }
 
-    async fn hear(self: &Arc<Self>, suspects: &Suspects) {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut listener) = listener else { return };
+    async fn hear(self: &Arc<Self>, mut listener: Listener, suspects: &Suspects) {
         loop {
+            tokio::task::coop::consume_budget().await;
             match listener.recv().await {
                 Heard::Hint(Hint::Appended { place, events }) => self.appended(&place, &events),
                 Heard::Hint(Hint::Memberships { tenant, user }) => {
@@ -93,8 +96,12 @@ impl Delivery {
         let heartbeat = Duration::from_millis(self.settings.heartbeat_ms).saturating_sub(2 * LOOK);
         let stall = Duration::from_millis(self.settings.stall_ms);
         let memberships = Duration::from_millis(self.settings.memberships_ms);
+        let mut lanes = (0..LANES).cycle();
         loop {
             let now = looks.tick().await;
+            if let Some(lane) = lanes.next() {
+                self.lanes.each(lane, |hub| hub.forget(now));
+            }
             let time_ms = self.clock.now_ms();
             let beat = frame::control(attach_response::Frame::Heartbeat(v1::Heartbeat { time_ms }));
             for stream in self.attached.every() {

@@ -128,9 +128,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Everything that is wrong with these values, one sentence each.
-    pub fn problems(&self) -> Vec<String> {
-        let ranges = [
+    /// Every setting's name and value, with its least and its greatest.
+    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 22] {
+        [
             ("queue_bytes", self.queue_bytes as u64, 4 << 10, 1 << 30),
             ("heartbeat_ms", self.heartbeat_ms, 1000, 20_000),
             ("stall_ms", self.stall_ms, 1000, 3_600_000),
@@ -153,8 +153,13 @@ impl Settings {
             ("presence_members", u64::from(self.presence_members), 0, 100_000),
             ("presence_conversations", self.presence_conversations as u64, 1, 10_000),
             ("presence_per_second", self.presence_per_second as u64, 1, 1_000_000),
-        ];
-        let wrong = ranges.into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
+        ]
+    }
+
+    /// Everything that is wrong with these values, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let wrong =
+            self.limits().into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
         wrong
             .map(|(name, value, least, most)| {
                 format!("core.delivery.{name} = {value}: must be {least}-{most}")

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 const USERS: [&str; 4] = ["ann", "bob", "cid", "dee"];
 const CONVERSATIONS: [u128; 2] = [1, 2];
 /// Seeds that are tried; `NEXUS_CASES` says otherwise, and `NEXUS_SEED` tries one alone.
-const CASES: u64 = 250;
+const CASES: u64 = 200;
 
 fn tight() -> Settings {
     Settings {
