@@ -119,7 +119,8 @@ export class NexusClient {
     return view;
   }
 
-  presenceOf(user: string): PresenceStatus {
+  /** Undefined: the server doesn't tell, or not yet. */
+  presenceOf(user: string): PresenceStatus | undefined {
     return this.#people.status(user);
   }
 
@@ -141,7 +142,6 @@ export class NexusClient {
 
   do(id: string, operation: Operation): void {
     void this.#outbox.add(id, operation).catch((error: unknown) => this.#notify(explain(error)));
-    if (operation.type === 'send') this.#people.shouldSay(id, false);
   }
 
   retry(key: string): void {

@@ -111,10 +111,19 @@ function edited(message: Message, event: Event): Message {
 }
 
 export function react(reactions: readonly Reaction[], reaction: string, user: string): readonly Reaction[] {
-  if (!reactions.some((it) => it.reaction === reaction)) return [...reactions, { reaction, users: [user] }];
+  if (!reactions.some((it) => it.reaction === reaction)) {
+    return [...reactions, { reaction, users: [user] }].sort((a, b) => byBytes(a.reaction, b.reaction));
+  }
   return reactions.map((it) =>
     it.reaction === reaction && !it.users.includes(user) ? { reaction, users: [...it.users, user] } : it,
   );
+}
+
+/** The order of the UTF-8 bytes, which is that of the code points; JavaScript's own is that of UTF-16. */
+function byBytes(a: string, b: string): number {
+  const [left, right] = [a, b].map((text) => Array.from(text, (char) => char.codePointAt(0) ?? 0));
+  const at = left?.findIndex((point, index) => point !== right?.[index]) ?? -1;
+  return at < 0 ? a.length - b.length : (left?.[at] ?? 0) - (right?.[at] ?? -1);
 }
 
 export function unreact(reactions: readonly Reaction[], reaction: string, user: string): readonly Reaction[] {

@@ -17,8 +17,9 @@ export class People {
     this.#changed = changed;
   }
 
-  status(user: string): PresenceStatus {
-    return this.#presences.get(user)?.status ?? 'offline';
+  /** Undefined when nothing was told of this user. */
+  status(user: string): PresenceStatus | undefined {
+    return this.#presences.get(user)?.status;
   }
 
   lastSeenMs(user: string): number {

@@ -11,13 +11,6 @@ export function hue(name: string): string {
   return `hue-${((hash ^ (hash >>> 15)) >>> 0) % HUES}`;
 }
 
-export const statusNames: Readonly<Record<PresenceStatus, string>> = {
-  online: 'online',
-  away: 'away',
-  busy: 'busy',
-  offline: 'offline',
-};
-
 interface Props {
   readonly name: string;
   readonly shape?: 'person' | 'group' | 'channel';
@@ -33,7 +26,7 @@ export function Avatar({ name, shape = 'person', status, small = false }: Props)
       {shape === 'person' && <span aria-hidden="true">{initials}</span>}
       {shape === 'group' && <PeopleIcon />}
       {shape === 'channel' && <HashIcon />}
-      {status && <span className={`presence ${status}`} role="img" aria-label={statusNames[status]} />}
+      {status && <span className={`presence ${status}`} role="img" aria-label={status} />}
     </span>
   );
 }

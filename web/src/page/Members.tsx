@@ -4,7 +4,7 @@ import type { View } from '../client/conversation';
 import { explain } from '../client/errors';
 import type { Info, PresenceStatus } from '../client/model';
 import { NAME } from '../client/session';
-import { Avatar, statusNames } from './Avatar';
+import { Avatar } from './Avatar';
 import { useClient, useNexus } from './hooks';
 import { CloseIcon } from './icons';
 
@@ -16,15 +16,21 @@ interface Props {
 
 const order: Readonly<Record<PresenceStatus, number>> = { online: 0, busy: 1, away: 2, offline: 3 };
 
+/** Who is in a conversation, and, where it is told, who is here. */
 export function Members({ view, info, onClose }: Props) {
   const client = useClient();
   const { link } = useNexus();
-  const status = (user: string): PresenceStatus =>
-    user === client.me ? (link.state === 'online' ? 'online' : 'offline') : client.presenceOf(user);
+  // Presence is told in direct conversations and groups, not in channels.
+  const told = info.kind !== 'channel';
+  const status = (user: string): PresenceStatus | undefined => {
+    if (!told) return undefined;
+    return user === client.me ? (link.state === 'online' ? 'online' : 'offline') : client.presenceOf(user);
+  };
+  const rank = (user: string) => order[status(user) ?? 'offline'];
   const members = (view.members ?? []).toSorted(
-    (a, b) => order[status(a.user)] - order[status(b.user)] || (a.user < b.user ? -1 : 1),
+    (a, b) => rank(a.user) - rank(b.user) || (a.user < b.user ? -1 : 1),
   );
-  const here = members.filter((it) => status(it.user) !== 'offline').length;
+  const here = members.filter((it) => rank(it.user) !== order.offline).length;
   return (
     <aside className="members" aria-label="Members">
       <header>
@@ -35,7 +41,7 @@ export function Members({ view, info, onClose }: Props) {
         </button>
       </header>
       <p className="hint">
-        {here} of {info.memberCount} here now
+        {told ? `${here} of ${info.memberCount} here now` : `${info.memberCount} in this channel`}
       </p>
       <ul>
         {members.map(({ user, role }) => (
@@ -45,10 +51,7 @@ export function Members({ view, info, onClose }: Props) {
               {user}
               {user === client.me && <i> (you)</i>}
             </span>
-            <span className="member-role">
-              {role === 'owner' || role === 'admin' ? role : ''}
-              <span className="visually-hidden"> {statusNames[status(user)]}</span>
-            </span>
+            <span className="member-role">{role === 'owner' || role === 'admin' ? role : ''}</span>
           </li>
         ))}
         {info.memberCount > members.length && members.length > 0 && (

@@ -37,11 +37,7 @@ export function Thread({ id, onBack }: Props) {
   const title = direct ? info.peer : info.title;
   const status = direct ? client.presenceOf(info.peer) : undefined;
   const subtitle = direct
-    ? status === 'offline'
-      ? 'Offline'
-      : status === 'online'
-        ? 'Online'
-        : `Online, ${status ?? ''}`
+    ? (status ?? '')
     : info.topic || `${info.memberCount} ${info.memberCount === 1 ? 'member' : 'members'}`;
 
   return (

@@ -45,5 +45,7 @@ function reactions(about: readonly Event[]): { reaction: string; users: string[]
       if (given.get(body.value.reaction)?.size === 0) given.delete(body.value.reaction);
     }
   }
-  return [...given].map(([reaction, users]) => ({ reaction, users: [...users] }));
+  return [...given]
+    .map(([reaction, users]) => ({ reaction, users: [...users] }))
+    .sort((a, b) => Buffer.compare(Buffer.from(a.reaction), Buffer.from(b.reaction)));
 }

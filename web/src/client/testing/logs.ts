@@ -7,7 +7,8 @@ import type { Event } from '../../gen/nexus/v1/event_pb';
 type Body = NonNullable<MessageInitShape<typeof EventSchema>['body']>;
 
 const users = ['alice', 'bob', 'carol'];
-const reactions = ['👍', '🎉'];
+// In UTF-16 the last would come before the one in front of it.
+const reactions = ['👍', '🎉', 'ok', '👍🏽', '\uFF01'];
 
 interface Step {
   readonly what: number;
@@ -58,9 +59,9 @@ function build(steps: readonly Step[]): readonly Event[] {
       append(user, target, { case: 'messageDeleted', value: {} });
       deleted.add(target);
     } else if (what < 82) {
-      append(user, target, { case: 'reactionAdded', value: { reaction: reactions[at % 2] ?? '' } });
+      append(user, target, { case: 'reactionAdded', value: { reaction: reactions[at % 5] ?? '' } });
     } else if (what < 92) {
-      append(user, target, { case: 'reactionRemoved', value: { reaction: reactions[at % 2] ?? '' } });
+      append(user, target, { case: 'reactionRemoved', value: { reaction: reactions[at % 5] ?? '' } });
     } else if (what < 96) {
       append(user, target, { case: 'messagePinned', value: {} });
     } else {
