@@ -2,9 +2,10 @@
 //!
 //! - `config`: the one file and the environment. `logging`: the log of the process.
 //! - `serve`: core and edge in one process. `token`: tokens of development. `rebuild`: the views, anew.
-//! - `chat`: a chat in the terminal.
+//! - `chat`: a chat in the terminal. `check`: whether a deployment keeps its promise.
 
 mod chat;
+mod check;
 mod config;
 mod logging;
 mod page;
@@ -43,6 +44,8 @@ enum Command {
     Token(token::Options),
     /// Chat in the terminal.
     Chat(chat::Options),
+    /// Check that a running deployment keeps its promise: users write and listen, connections break, a judge counts.
+    Check(check::Options),
     /// Print an example of the configuration file with every setting, its default and its environment variable.
     Config,
     /// Make every view anew from the log. Offline: stop the server first.
@@ -53,6 +56,7 @@ const TEACH: &str = "\
 Start here:
   nexus                         serve; then open https://localhost:8443
   nexus chat --user bob         chat, in a second terminal
+  nexus check                   whether the running server keeps its promise
   nexus token --user bob        a token, for grpcurl or a client of yours
   nexus config > nexus.toml     every setting, explained";
 
@@ -73,12 +77,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         print!("{}", config::example());
         return Ok(());
     }
-    if let Command::Chat(options) = command {
-        return chat::run(options);
-    }
+    let command = match command {
+        Command::Chat(options) => return chat::run(options),
+        Command::Check(options) => return check::run(&options),
+        other => other,
+    };
     let config = Config::read(arguments.config.as_deref())?;
     match command {
-        Command::Config | Command::Chat(_) => Ok(()),
+        Command::Config | Command::Chat(_) | Command::Check(_) => Ok(()),
         Command::Serve => serve::run(config),
         Command::Token(options) => token::run(&config, &options),
         Command::Rebuild => rebuild::run(&config),

@@ -44,7 +44,8 @@ pub struct Options {
     conversation: Option<String>,
 }
 
-const LOCAL_CA: &str = "data/tls/ca.pem";
+/// The certificate of the local authority, where `nexus` keeps it.
+pub const LOCAL_CA: &str = "data/tls/ca.pem";
 
 /// Chats until the input ends.
 pub fn run(options: Options) -> anyhow::Result<()> {

@@ -1,0 +1,84 @@
+//! `nexus check`: whether a running deployment keeps its promise.
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use nexus_client::Endpoint;
+use nexus_loadtest::{Plan, check, development};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// What to check, and how hard. The deployment must be in development mode, which gives tokens to the check's users.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The server.
+    #[arg(long, default_value = "https://localhost:8443")]
+    server: String,
+    /// The certificate authority to trust. Default: the local one of ./data, if it is there.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Users, each with a connection and a stream of its own.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    users: u32,
+    /// Users of one room.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=101))]
+    room: u32,
+    /// Messages per second in all, sent at their time whatever the answers do.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// Seconds of sending.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Seconds after which each listener breaks its stream and resumes; 0: never.
+    #[arg(long, default_value_t = 4)]
+    break_every: u64,
+    /// Seconds to wait for the last deliveries.
+    #[arg(long, default_value_t = 45)]
+    patience: u64,
+}
+
+/// Checks, prints the verdicts, and fails if any invariant was violated.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(all(options))
+}
+
+async fn all(options: &Options) -> anyhow::Result<()> {
+    let local = PathBuf::from(crate::chat::LOCAL_CA);
+    let ca = match options.ca.clone().or_else(|| local.exists().then_some(local)) {
+        Some(path) => Some(std::fs::read(&path).with_context(|| path.display().to_string())?),
+        None => None,
+    };
+    let mut endpoint = Endpoint::new(&options.server);
+    if let Some(pem) = ca {
+        endpoint = endpoint.ca_pem(pem);
+    }
+    let plan = Plan {
+        users: options.users as usize,
+        room: options.room as usize,
+        rate: f64::from(options.rate),
+        duration: Duration::from_secs(options.seconds),
+        break_every: Duration::from_secs(options.break_every),
+        patience: Duration::from_secs(options.patience),
+    };
+    let run = format!("{:08x}", rand::random::<u32>());
+    let connect = Arc::new(move |user: &str| Ok(development(endpoint.connect()?, user)));
+    let report = check(&plan, &run, connect, |step| eprintln!("{step} ...")).await?;
+    println!("{} messages, {} (message, member) pairs acknowledged", report.sent, report.judge.pairs());
+    println!("{} of unknown outcome, {} refused", report.unknown, report.refused);
+    println!("\n{:<10} {:>9} {:>9}", "invariant", "checked", "violated");
+    let mut violated = 0;
+    for (invariant, verdict) in report.judge.verdicts() {
+        println!(
+            "{:<10} {:>9} {:>9}   {}",
+            invariant.id(),
+            verdict.checked,
+            verdict.violated,
+            invariant.says()
+        );
+        verdict.examples.iter().for_each(|example| println!("           {example}"));
+        violated += verdict.violated;
+    }
+    if violated > 0 {
+        bail!("{violated} violations");
+    }
+    println!("\nThe promise is kept.");
+    Ok(())
+}
