@@ -34,15 +34,17 @@ impl Server {
         self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let ready = async {
             let ca = self.folder.path().join("data/tls/ca.pem");
-            while !ca.exists()
-                || self
-                    .client("probe")
-                    .call(nexus_client::v1::ListConversationsRequest::default())
-                    .await
-                    .is_err()
-            {
+            loop {
                 let died = self.child.as_mut().unwrap().try_wait().unwrap();
                 assert!(died.is_none(), "the server ended: {}", self.log());
+                if ca.exists() {
+                    let probe = self.client("probe");
+                    let asked = probe.call(nexus_client::v1::ListConversationsRequest::default());
+                    match tokio::time::timeout(Duration::from_secs(2), asked).await {
+                        Ok(Ok(_)) => return,
+                        other => eprintln!("not yet: {other:?}"),
+                    }
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
