@@ -86,7 +86,14 @@ impl Endpoint {
             }
             _ => return Err(bad_url("it is neither https nor http".into())),
         };
-        let channel = tonic::transport::Endpoint::from(uri)
+        let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+        // With its own TLS compiled in, by whichever crate of a build, tonic refuses an https address that it is not to
+        // encrypt itself: it is given the address as http, and the origin as it is.
+        let address: Uri = format!("http://{host}:{port}")
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| bad_url(error.to_string()))?;
+        let channel = tonic::transport::Endpoint::from(address)
+            .origin(uri.clone())
             .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(self.keepalive)
             .keep_alive_timeout(self.keepalive)
