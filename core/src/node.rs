@@ -7,6 +7,7 @@ use crate::{
         development::{Development, Ids, TokenMaker},
         later,
         presence::PresenceApi,
+        status,
         stream::StreamServer,
     },
     bus::local::LocalBus,
@@ -17,6 +18,7 @@ use crate::{
     socket::Unvectored,
     store::embedded::{EmbeddedStore, OpenError},
 };
+use axum::middleware::map_response;
 use nexus_proto::v1::{
     conversation_service_server::ConversationServiceServer,
     development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
@@ -158,7 +160,13 @@ impl Node {
             routes = routes.add_service(described().build_v1().map_err(wrong)?);
             routes = routes.add_service(described().build_v1alpha().map_err(wrong)?);
         }
-        let routes = Routes::from(routes.prepare().into_axum_router().fallback(later::answer));
+        let routes = Routes::from(
+            routes
+                .prepare()
+                .into_axum_router()
+                .fallback(later::answer)
+                .layer(map_response(status::unreadable)),
+        );
 
         let stop = CancellationToken::new();
         let admin = admin::start(&config.admin, registry, store.clone(), stop.clone()).await;

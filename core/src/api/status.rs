@@ -5,6 +5,7 @@ use crate::{
     conversation::{CommandError, Fault, Refusal, history::ReadError},
     store::StoreError,
 };
+use axum::{body::Body, response::Response};
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -60,6 +61,22 @@ pub fn fault(Fault(error): Fault) -> Status {
 /// A method that comes in a later version.
 pub fn later(method: &str) -> Status {
     Status::unimplemented(format!("{method} comes in a later version"))
+}
+
+/// Bytes that are no request are the caller's mistake, and say so: tonic calls them INTERNAL, which blames the server,
+/// and a request that is too large OUT_OF_RANGE, which in this API says that an id is beyond the retry horizon.
+pub async fn unreadable(response: Response<Body>) -> Response<Body> {
+    let Some(status) = response.extensions().get::<Status>() else {
+        return response;
+    };
+    let why = status.message();
+    if status.code() == Code::Internal && why.starts_with("failed to decode Protobuf message") {
+        return Status::invalid_argument(format!("the request can't be read: {why}")).into_http();
+    }
+    if status.code() == Code::OutOfRange && why.contains("decoded message length too large") {
+        return Status::resource_exhausted(format!("the request is too large: {why}")).into_http();
+    }
+    response
 }
 
 fn unavailable(message: String) -> Status {
