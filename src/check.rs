@@ -58,6 +58,7 @@ async fn all(options: &Options) -> anyhow::Result<()> {
         break_every: Duration::from_secs(options.break_every),
         patience: Duration::from_secs(options.patience),
     };
+    #[allow(clippy::disallowed_methods, reason = "a name that no other run on the deployment has")]
     let run = format!("{:08x}", rand::random::<u32>());
     let connect = Arc::new(move |user: &str| Ok(development(endpoint.connect()?, user)));
     let report = check(&plan, &run, connect, |step| eprintln!("{step} ...")).await?;

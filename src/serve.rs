@@ -22,7 +22,7 @@ const TOKEN_HOURS: u64 = 24 * 7;
 
 /// Serves until SIGINT or SIGTERM.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    #[allow(clippy::disallowed_methods)] // How long the start took, for a person.
+    #[allow(clippy::disallowed_methods, reason = "how long the start took, before there is a runtime")]
     let begun = Instant::now();
     logging::start(&config.log)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, begun))

@@ -1,7 +1,7 @@
 //! Rows per second of the embedded store against raw fjall with one fsync per equally sized group, interleaved, and
 //! what a read costs on its own thread and in place. `cargo bench -p nexus-core --bench append`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};

@@ -1,7 +1,7 @@
 //! What it costs the core to bring one event to 1,000 attached streams over real h2c sockets. The core runs on one
 //! thread, whose CPU time is what is measured; clients run on others. `cargo bench -p nexus-core --bench fanout`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use nexus_core::{
     api::stream::StreamServer,

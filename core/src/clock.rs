@@ -13,7 +13,7 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "this is the clock that is injected")]
     fn now_ms(&self) -> i64 {
         match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => since.as_millis() as i64,

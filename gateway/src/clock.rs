@@ -11,6 +11,7 @@ pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
 impl Clock {
     /// The machine's clock.
+    #[allow(clippy::disallowed_methods, reason = "this is the clock that is injected")]
     pub fn system() -> Self {
         Clock(Arc::new(|| match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),

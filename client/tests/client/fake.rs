@@ -136,6 +136,7 @@ impl TokenSource for Tokens {
 }
 
 impl Fake {
+    #[allow(clippy::disallowed_methods, reason = "a test opens only so many streams")]
     pub fn start() -> (Self, Streams) {
         let (streams, accepted) = mpsc::unbounded_channel();
         (Self { state: Arc::default(), streams }, Streams(accepted))

@@ -13,6 +13,7 @@ pub(crate) struct Assign {
 }
 
 impl Default for Assign {
+    #[allow(clippy::disallowed_methods, reason = "it names a request in logs; nothing is decided by it")]
     fn default() -> Self {
         Assign { fresh: || Uuid::now_v7().to_string() }
     }

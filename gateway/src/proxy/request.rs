@@ -7,7 +7,7 @@ use crate::{
 };
 use http::HeaderMap;
 use prometheus::IntGauge;
-use std::time::Instant;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 /// How a request ended.

@@ -112,6 +112,10 @@ fn identity(path: &Path) -> Result<Identity, OpenError> {
 
 /// Whole and durable before there is a database, or not at all.
 fn write_format(path: &Path) -> std::io::Result<Identity> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "it tells this store's files from another's, and must differ always"
+    )]
     let identity: u128 = rand::random();
     let new = path.join("format.new");
     let mut file = File::create(&new)?;

@@ -42,9 +42,12 @@ use files::Directory;
 use group::Operation;
 use metrics::Metrics;
 use prometheus::Registry;
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc};
 use tables::{Table, Tables};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use writer::{Shared, Writer};
 
 /// The store. Dropping it waits until everything that is queued is written.

@@ -12,11 +12,10 @@ use crate::store::{Outcome, StoreError, Sync};
 use std::{
     sync::{Arc, OnceLock},
     thread::JoinHandle,
-    time::Instant,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    time::timeout_at,
+    time::{Instant, timeout_at},
 };
 
 /// What readers and the writer share.
@@ -83,7 +82,7 @@ impl Writer {
     pub async fn submit(&self, operation: Operation) -> Answer {
         self.shared.check()?;
         let options = &self.shared.options;
-        let deadline = tokio::time::Instant::now() + options.deadline();
+        let deadline = Instant::now() + options.deadline();
         let size = operation.size();
         if size > options.queue_bytes {
             let most = options.queue_bytes;
