@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Hours for which a development token is valid.
-const TOKEN_HOURS: u64 = 24 * 7;
+/// Seconds for which a development token is valid.
+const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
 
 /// Serves until SIGINT or SIGTERM.
 pub fn run(config: Config) -> anyhow::Result<()> {
@@ -76,7 +76,7 @@ async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {
 fn tokens(config: &Config) -> anyhow::Result<nexus_core::api::development::TokenMaker> {
     let signer = token::Signer::new(config)?;
     Ok(Arc::new(move |tenant, user, device| {
-        let signed = signer.sign(tenant, user, device, TOKEN_HOURS);
+        let signed = signer.sign(tenant, user, device, TOKEN_SECONDS);
         signed.map(|(token, exp)| (token, exp as i64 * 1000)).map_err(|error| error.to_string())
     }))
 }

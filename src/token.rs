@@ -26,9 +26,23 @@ pub struct Options {
     /// The device.
     #[arg(long, default_value = "cli")]
     device: String,
-    /// Hours for which it is valid.
-    #[arg(long, default_value_t = 24)]
-    hours: u64,
+    /// How long it is valid: a number and s, m, h or d. Below zero it has expired already, to see what becomes of it.
+    #[arg(long, default_value = "24h", value_parser = seconds, allow_hyphen_values = true)]
+    ttl: i64,
+}
+
+/// Seconds of a time such as `90s` or `7d`.
+fn seconds(text: &str) -> Result<i64, String> {
+    let wrong = || "must be a number and s, m, h or d, such as 90s or 7d".to_owned();
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    digits.parse::<i64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(wrong)
 }
 
 #[derive(Serialize)]
@@ -65,17 +79,11 @@ impl Signer {
         Ok(Self { key, issuer: auth.issuer.clone(), audience: auth.audience.clone() })
     }
 
-    /// A token, and when it expires, Unix seconds.
-    pub fn sign(
-        &self,
-        tenant: &Name,
-        user: &Name,
-        device: &Name,
-        hours: u64,
-    ) -> anyhow::Result<(String, u64)> {
+    /// A token that is valid for so many seconds, and when it expires, Unix seconds.
+    pub fn sign(&self, tenant: &Name, user: &Name, device: &Name, ttl: i64) -> anyhow::Result<(String, u64)> {
         #[allow(clippy::disallowed_methods, reason = "a person asks: the machine's clock is what is meant")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let exp = now + hours * 3600;
+        let exp = now.saturating_add_signed(ttl);
         let claims = Claims {
             sub: user.as_str(),
             tenant: tenant.as_str(),
@@ -93,7 +101,7 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<()> {
     let name = |what: &str, text: &str| Name::new(text).with_context(|| format!("--{what} {text:?}"));
     let (tenant, user) = (name("tenant", &options.tenant)?, name("user", &options.user)?);
     let device = name("device", &options.device)?;
-    let (token, _) = Signer::new(config)?.sign(&tenant, &user, &device, options.hours)?;
+    let (token, _) = Signer::new(config)?.sign(&tenant, &user, &device, options.ttl)?;
     println!("{token}");
     Ok(())
 }

@@ -16,13 +16,19 @@ const START: Duration = Duration::from_secs(60);
 pub struct Server {
     pub folder: TempDir,
     pub port: u16,
-    child: Option<Child>,
+    settings: Vec<(&'static str, String)>,
+    pub child: Option<Child>,
 }
 
 impl Server {
     pub async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// With settings of its own, by their environment variables.
+    pub async fn start_with(settings: Vec<(&'static str, String)>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { folder: TempDir::new().unwrap(), port, child: None };
+        let mut server = Self { folder: TempDir::new().unwrap(), port, settings, child: None };
         server.begin().await;
         server
     }
@@ -30,6 +36,7 @@ impl Server {
     /// Starts the process and waits until it answers.
     pub async fn begin(&mut self) {
         let mut command = command(self.folder.path(), self.port);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         let log = File::create(self.folder.path().join("nexus.log")).unwrap();
         self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let ready = async {

@@ -1,0 +1,156 @@
+//! What a user of the API may rely on, asked of a deployment over the network. Nothing is known of the deployment but
+//! its address and who makes tokens; `docs/develop.md` says how to run this against one's own.
+//!
+//! - [`world`]: the deployment. [`tokens`]: their maker, and forgeries. [`person`]: somebody who uses it. [`stream`]:
+//!   what an attached device gets. [`refusal`]: what a refusal must say.
+//! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`];
+//!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`].
+//!
+//! Each run has users and tenants of its own, so runs may follow each other, or run side by side, on a deployment in use.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod attach;
+mod ephemeral;
+mod exactly_once;
+mod history;
+mod markers;
+mod membership;
+mod messages;
+mod order;
+mod person;
+mod refusal;
+mod roles;
+#[path = "../e2e/server.rs"]
+#[allow(dead_code)]
+mod server;
+mod stream;
+mod tenants;
+mod tokens;
+#[allow(dead_code)]
+mod world;
+
+use futures_util::future::BoxFuture;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::{process::ExitCode, sync::Arc, time::Duration};
+use tokio::runtime::{Builder, Runtime};
+use world::World;
+
+/// Longer than any test takes; only a failure waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Tests that run at once, unless it is said otherwise: most of a test is waiting.
+const AT_ONCE: usize = 6;
+
+type Test = Box<dyn FnOnce(Arc<World>) -> BoxFuture<'static, ()> + Send>;
+
+/// Names tests by their module and function.
+macro_rules! tests {
+    ($($module:ident { $($name:ident),+ $(,)? })+) => {
+        vec![$($((
+            concat!(stringify!($module), "::", stringify!($name)).to_owned(),
+            Box::new(|world| Box::pin($module::$name(world)) as BoxFuture<'static, ()>) as Test,
+        )),+),+]
+    };
+}
+
+fn all() -> Vec<(String, Test)> {
+    tests! {
+        attach {
+            a_quiet_stream_has_a_heartbeat_with_the_servers_time,
+            a_gap_that_is_too_long_is_left_to_the_history,
+            a_stream_ends_when_its_token_expires,
+            a_cursor_means_complete_up_to_here,
+            there_is_no_seam_while_messages_flow,
+            without_a_cursor_there_is_a_reset,
+            a_cursor_of_another_log_is_reset,
+            who_joins_while_attached_sees_it_from_there,
+            a_cursor_of_a_foreign_conversation_tells_nothing,
+            more_cursors_join_an_attached_stream,
+            all_devices_of_a_user_get_everything,
+            a_device_has_a_limited_number_of_streams,
+        }
+        ephemeral {
+            typing_reaches_the_other_members,
+            presence_reaches_those_who_share_a_conversation,
+            markers_are_told_as_they_move,
+        }
+        roles {
+            a_reader_reads,
+            a_member_writes_and_an_admin_keeps_order,
+            nobody_reaches_above_their_own_role,
+            the_last_owner_stays,
+            two_owners_can_not_both_go,
+            who_is_a_member_already_stays_as_they_are,
+            a_channel_may_be_for_admins_to_write,
+            a_direct_conversation_is_one_per_pair,
+        }
+        tenants {
+            the_same_names_in_two_tenants_are_different_people,
+            one_id_is_two_events_in_two_tenants,
+        }
+        messages {
+            a_content_arrives_as_it_was_sent,
+            one_edits_and_deletes_ones_own,
+            reactions_are_each_there_once,
+            pins_are_for_everybody,
+            replies_and_threads_hang_together,
+            a_content_has_limits,
+        }
+        history {
+            pages_join_up_in_both_directions,
+            around_a_message_there_is_half_a_page_on_each_side,
+            a_time_is_a_place_in_the_log,
+            raw_events_are_the_log,
+            an_answer_says_what_it_reflects,
+            conversations_are_listed_by_activity,
+            members_are_listed_by_name,
+        }
+        markers {
+            the_highest_marker_wins,
+            unread_are_the_messages_above_it,
+            mentions_are_counted,
+            a_stranger_has_no_markers,
+        }
+        order {
+            everybody_sees_the_same_log,
+            an_envelope_never_changes,
+        }
+        membership {
+            who_joins_later_sees_nothing_before,
+            who_was_removed_keeps_what_they_had,
+            what_was_said_meanwhile_stays_unseen,
+            a_stranger_finds_nothing,
+        }
+        exactly_once {
+            a_retry_gets_the_first_receipt,
+            the_same_id_at_once_is_one_event,
+            an_id_stands_for_one_content,
+            an_id_belongs_to_its_sender_and_conversation,
+            a_retry_after_removal_gets_the_first_receipt,
+            ids_of_another_time_are_told_so,
+            a_conversation_is_created_once,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let runtime = Arc::new(Builder::new_multi_thread().enable_all().build().unwrap());
+    if arguments.list {
+        let trials = all().into_iter().map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        return libtest_mimic::run(&arguments, trials).exit_code();
+    }
+    let world = Arc::new(runtime.block_on(World::find()));
+    let trials = all().into_iter().map(|(name, test)| trial(&runtime, &world, name, test)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(runtime: &Arc<Runtime>, world: &Arc<World>, name: String, test: Test) -> Trial {
+    let (runtime, world) = (runtime.clone(), world.clone());
+    Trial::test(name, move || {
+        runtime.block_on(async {
+            let ended = tokio::time::timeout(PATIENCE, test(world)).await;
+            ended.map_err(|_| Failed::from(format!("no end within {} s", PATIENCE.as_secs())))
+        })
+    })
+}
