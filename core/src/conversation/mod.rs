@@ -3,11 +3,12 @@
 //! - [`command`]: what somebody wants, and why it may be refused.
 //! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`]. Both are pure.
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
-//! - `writer`: the queue of a conversation, and its batches.
+//! - `writer`: the queue of a conversation, and its batches; `batch`: what one comes to.
 //! - [`history`]: reading the past, as the members may see it.
 //! - [`membership`]: when somebody was a member. [`rebuild`]: making the views anew. [`metrics`].
 //! - here: all conversations of this node.
 
+mod batch;
 pub mod command;
 pub mod decide;
 pub mod fold;

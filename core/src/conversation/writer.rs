@@ -2,6 +2,7 @@
 
 use super::{
     Shared,
+    batch::Plan,
     command::{Command, CommandError, Receipt, Refusal},
     fold::{Rows, touched},
     list,
@@ -356,14 +357,25 @@ impl Conversation {
 
     /// A retry of what was appended once gets the first result, whatever would be decided about it now.
     async fn refuse_one(&self, tail: &Tail, pending: Pending, refusal: Refusal) -> Result<(), StoreError> {
-        let first = match pending.command.id {
-            Some(id) => self.log.find_open(tail, &pending.command.sender, id).await,
-            None => Ok(None),
+        let first = async {
+            let first = match pending.command.id {
+                Some(id) => self.log.find_open(tail, &pending.command.sender, id).await?,
+                None => None,
+            };
+            let there = match (&first, &refusal) {
+                (None, Refusal::There(seq)) => self.log.events_up(*seq, *seq, 1).await?.pop(),
+                _ => None,
+            };
+            Ok((first, there))
         };
-        match first {
-            Ok(Some(dedupe)) => answer_first(pending, dedupe),
-            Ok(None) => answer(pending, Err(refusal.into())),
+        match first.await {
+            Ok((Some(dedupe), _)) => answer_first(pending, dedupe),
+            Ok((None, Some(event))) => {
+                answer(pending, Ok(Receipt { seq: event.seq, time_ms: event.time_ms }));
+            }
+            Ok((None, None)) => answer(pending, Err(refusal.into())),
             Err(error) => {
+                let error: StoreError = error;
                 answer(pending, Err(CommandError::Unknown(error.to_string())));
                 return Err(error);
             }
@@ -437,34 +449,6 @@ impl Conversation {
             Some(views) => views.flush().await,
             None => Ok(()),
         }
-    }
-}
-
-/// What a batch is to do, by the index of each command in it.
-#[derive(Default)]
-struct Plan {
-    entries: Vec<Entry>,
-    seqs: HashMap<usize, Dedupe>,
-    refused: HashMap<usize, Refusal>,
-    changes: Vec<super::fold::Change>,
-    /// Users who become members.
-    joining: Vec<User>,
-    /// Users whose membership changes.
-    moved: Vec<User>,
-}
-
-impl Plan {
-    fn note_members(&mut self, body: &Body) {
-        let (joining, leaving): (&[_], _) = match body {
-            Body::ConversationCreated(b) => (&b.members, None),
-            Body::MembersAdded(b) => (&b.members, None),
-            Body::MemberRemoved(b) => (&[], Some(&b.user)),
-            _ => (&[], None),
-        };
-        let joining: Vec<User> = joining.iter().filter_map(|m| User::new(&m.user).ok()).collect();
-        self.moved.extend(joining.iter().cloned());
-        self.moved.extend(leaving.and_then(|user| User::new(user).ok()));
-        self.joining.extend(joining);
     }
 }
 
