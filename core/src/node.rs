@@ -5,7 +5,7 @@ use crate::{
     api::{
         Api,
         development::{Development, Ids, TokenMaker},
-        later,
+        framing, later,
         presence::PresenceApi,
         status,
         stream::StreamServer,
@@ -18,7 +18,7 @@ use crate::{
     socket::Unvectored,
     store::embedded::{EmbeddedStore, OpenError},
 };
-use axum::middleware::map_response;
+use axum::middleware::{map_request, map_response};
 use nexus_proto::v1::{
     conversation_service_server::ConversationServiceServer,
     development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
@@ -165,6 +165,7 @@ impl Node {
                 .prepare()
                 .into_axum_router()
                 .fallback(later::answer)
+                .layer(map_request(framing::one_message))
                 .layer(map_response(status::unreadable)),
         );
 

@@ -1,6 +1,7 @@
 //! The gRPC services. Each only checks its request, calls what does the work, and puts the outcome into words.
 //!
 //! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
+//! - [`framing`]: a request is one message.
 //! - `conversations`, `messages`, `history`, `markers`: a service each.
 //! - [`stream`]: attaching; a service by hand. [`presence`]: presence and typing.
 //! - [`development`]: tokens and the lobby, in development only.
@@ -10,6 +11,7 @@
 pub mod check;
 mod conversations;
 pub mod development;
+pub mod framing;
 mod history;
 pub mod identity;
 pub mod later;

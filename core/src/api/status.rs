@@ -63,20 +63,46 @@ pub fn later(method: &str) -> Status {
     Status::unimplemented(format!("{method} comes in a later version"))
 }
 
+/// What generated code answers is put into the words of this API.
+///
 /// Bytes that are no request are the caller's mistake, and say so: tonic calls them INTERNAL, which blames the server,
 /// and a request that is too large OUT_OF_RANGE, which in this API says that an id is beyond the retry horizon.
 pub async fn unreadable(response: Response<Body>) -> Response<Body> {
     let Some(status) = response.extensions().get::<Status>() else {
-        return response;
+        let status = Status::from_header_map(response.headers());
+        return match status.filter(|status| status.code() == Code::Unimplemented) {
+            Some(status) if status.message().is_empty() => {
+                Status::unimplemented("there is no such method in this service").into_http()
+            }
+            _ => response,
+        };
     };
     let why = status.message();
-    if status.code() == Code::Internal && why.starts_with("failed to decode Protobuf message") {
-        return Status::invalid_argument(format!("the request can't be read: {why}")).into_http();
+    if status.code() == Code::Internal
+        && let Some(why) = why.strip_prefix("failed to decode Protobuf message: ")
+    {
+        let (field, why) = undecodable(why);
+        return invalid(&field, format!("can't be read: {why}")).into_http();
     }
     if status.code() == Code::OutOfRange && why.contains("decoded message length too large") {
         return Status::resource_exhausted(format!("the request is too large: {why}")).into_http();
     }
     response
+}
+
+/// The field that could not be decoded, and why, from `Content.text: SendMessageRequest.content: why`.
+fn undecodable(why: &str) -> (String, &str) {
+    let (mut path, mut rest) = (Vec::new(), why);
+    while let Some((step, after)) = rest.split_once(": ")
+        && let Some((_, field)) = step.split_once('.').filter(|_| !step.contains(' '))
+    {
+        path.push(field);
+        rest = after;
+    }
+    // The innermost comes first.
+    path.reverse();
+    let field = if path.is_empty() { "request".to_owned() } else { path.join(".") };
+    (field, rest)
 }
 
 fn unavailable(message: String) -> Status {

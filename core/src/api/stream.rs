@@ -19,7 +19,7 @@ use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     codegen::{Service, StdError},
-    metadata::MetadataMap,
+    metadata::{MetadataMap, MetadataValue},
     server::{Grpc, NamedService},
 };
 use tonic_prost::{ProstCodec, ProstDecoder};
@@ -49,12 +49,18 @@ impl StreamServer {
         let head = Request::from_parts(MetadataMap::from_headers(head.headers), head.extensions, ());
         let caller = caller(&head)?;
         let expires = token_expires(&head)?;
+        uncompressed(head.metadata())?;
         let decoder = ProstDecoder::<v1::AttachRequest>::default();
         let mut messages = Streaming::new_request(decoder, body, None, Some(REQUEST_BYTES));
-        let message = tokio::time::timeout(ARRIVAL, messages.message())
-            .await
-            .map_err(|_| Status::deadline_exceeded("the request did not arrive in time"))??;
-        let message = message.ok_or_else(|| invalid("request", "is missing: send one AttachRequest"))?;
+        let whole = async {
+            let message = messages.message().await?;
+            // To its end, since what follows the message may show that it is no request.
+            while messages.message().await?.is_some() {}
+            message.ok_or_else(|| invalid("request", "is missing: send one AttachRequest"))
+        };
+        let message = tokio::time::timeout(ARRIVAL, whole).await.map_err(|_| {
+            Status::deadline_exceeded("the request did not arrive in time: end it after its message")
+        })??;
         let body = self.0.attach(caller, message, expires)?;
         let mut response = http::Response::new(Body::new(body));
         response.headers_mut().insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
@@ -69,6 +75,17 @@ impl StreamServer {
         self.0.add_cursors(&caller, request.into_inner())?;
         Ok(Response::new(v1::AddCursorsResponse {}))
     }
+}
+
+/// As the generated services answer it.
+fn uncompressed(headers: &MetadataMap) -> Result<(), Status> {
+    let encoding = headers.get("grpc-encoding").filter(|encoding| *encoding != "identity");
+    let Some(encoding) = encoding else { return Ok(()) };
+    let mut status = Status::unimplemented(format!(
+        "compression {encoding:?} is not supported: send requests as they are"
+    ));
+    status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
+    Err(status)
 }
 
 impl NamedService for StreamServer {
