@@ -1,23 +1,27 @@
 //! What a user of the API may rely on, asked of a deployment over the network. Nothing is known of the deployment but
 //! its address and who makes tokens; `docs/develop.md` says how to run this against one's own.
 //!
-//! - [`world`]: the deployment. [`tokens`]: their maker, and forgeries. [`person`]: somebody who uses it. [`stream`]:
+//! - [`world`]: the deployment. [`tokens`]: their maker. [`forged`]: tokens to be refused. [`person`]: somebody who uses it. [`stream`]:
 //!   what an attached device gets. [`refusal`]: what a refusal must say.
 //! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`];
 //!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`].
+//! - [`bad_input`]: at every method, by [`raw`] requests.
 //!
 //! Each run has users and tenants of its own, so runs may follow each other, or run side by side, on a deployment in use.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod attach;
+mod bad_input;
 mod ephemeral;
 mod exactly_once;
+mod forged;
 mod history;
 mod markers;
 mod membership;
 mod messages;
 mod order;
 mod person;
+mod raw;
 mod refusal;
 mod roles;
 #[path = "../e2e/server.rs"]
@@ -26,9 +30,9 @@ mod server;
 mod stream;
 mod tenants;
 mod tokens;
-#[allow(dead_code)]
 mod world;
 
+use bad_input::State;
 use futures_util::future::BoxFuture;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -53,7 +57,7 @@ macro_rules! tests {
 }
 
 fn all() -> Vec<(String, Test)> {
-    tests! {
+    let mut tests = tests! {
         attach {
             a_quiet_stream_has_a_heartbeat_with_the_servers_time,
             a_gap_that_is_too_long_is_left_to_the_history,
@@ -129,7 +133,22 @@ fn all() -> Vec<(String, Test)> {
             ids_of_another_time_are_told_so,
             a_conversation_is_created_once,
         }
+    };
+    tests.push((
+        "bad_input::what_is_not_there_is_unimplemented".into(),
+        Box::new(|world| Box::pin(bad_input::framing::what_is_not_there_is_unimplemented(world))),
+    ));
+    for (method, state) in bad_input::methods() {
+        let name = format!("bad_input::{method}");
+        let test: Test = match state {
+            State::Later => Box::new(|world| Box::pin(bad_input::of_later_method(world, method))),
+            State::Now | State::Development => {
+                Box::new(|world| Box::pin(bad_input::of_method(world, method)))
+            }
+        };
+        tests.push((name, test));
     }
+    tests
 }
 
 fn main() -> ExitCode {
