@@ -70,6 +70,17 @@ impl Client {
         self.0.time.unix_ms()
     }
 
+    /// Whether a stream has told the server's time. Ids that are made before may be refused, when the local clock is
+    /// wrong.
+    pub fn knows_server_time(&self) -> bool {
+        self.0.time.is_told()
+    }
+
+    /// Waits until a stream has told the server's time: for ever, when nothing attaches. Safe to cancel.
+    pub async fn server_time_told(&self) {
+        self.0.time.told().await;
+    }
+
     /// Calls the method that the request belongs to, and repeats it while that may help: it is safe for every
     /// method of the API. For changes with a client id see [`Client::send`].
     ///

@@ -5,7 +5,7 @@ use std::{
 };
 
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 /// This machine's idea of the time. Used only until the server has told its own.
@@ -29,25 +29,34 @@ impl Clock for SystemClock {
 /// The server's time, as far as it is known: from the stream's frames, carried on by tokio's clock.
 pub(crate) struct ServerTime {
     local: Arc<dyn Clock>,
-    told: Mutex<Option<(i64, Instant)>>,
+    told: watch::Sender<Option<(i64, Instant)>>,
 }
 
 impl ServerTime {
     pub(crate) fn new(local: Arc<dyn Clock>) -> Self {
-        Self { local, told: Mutex::new(None) }
+        Self { local, told: watch::Sender::new(None) }
     }
 
     pub(crate) fn set(&self, unix_ms: i64) {
         if unix_ms > 0 {
-            *lock(&self.told) = Some((unix_ms, Instant::now()));
+            self.told.send_replace(Some((unix_ms, Instant::now())));
         }
     }
 
     pub(crate) fn unix_ms(&self) -> i64 {
-        match *lock(&self.told) {
+        match *self.told.borrow() {
             Some((told, at)) => told + i64::try_from(at.elapsed().as_millis()).unwrap_or_default(),
             None => self.local.unix_ms(),
         }
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.borrow().is_some()
+    }
+
+    pub(crate) async fn told(&self) {
+        // Fails only when the sender is gone, and `self` holds it.
+        let _ = self.told.subscribe().wait_for(Option::is_some).await;
     }
 }
 

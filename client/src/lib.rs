@@ -3,6 +3,7 @@
 //! - `endpoint`, `transport`: the connection (or a server in the same process). `token`: where tokens come from.
 //! - `client`, `call`, `retry`: one call with its repetitions; [`Client::call`] takes the request of any method.
 //! - `mutation`, `send`: changes, whose id is made once and kept by the caller until their outcome is known.
+//! - [`outbox`]: changes that wait for their outcome, kept over restarts.
 //! - `attach`: the stream of everything that happens. [`state`]: a copy of the conversations, kept by it.
 //! - `clock`: time and chance.
 //!
@@ -44,6 +45,7 @@ mod client;
 mod clock;
 mod endpoint;
 mod mutation;
+pub mod outbox;
 mod retry;
 mod send;
 pub mod state;

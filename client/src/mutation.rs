@@ -56,10 +56,14 @@ mutations! {
     "14" LeaveConversation(LeaveConversationRequest) conversation_id;
 }
 
+/// What callers have stored: fields may be added, never changed.
 #[derive(Clone, PartialEq, Message)]
-struct Record {
+pub(crate) struct Record {
     #[prost(oneof = "Mutation", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
-    mutation: Option<Mutation>,
+    pub mutation: Option<Mutation>,
+    /// Why it is not sent by itself any more.
+    #[prost(string, tag = "31")]
+    pub held: String,
 }
 
 /// A change whose outcome is not known yet. Store it ([`to_bytes`](Self::to_bytes)) before it is sent, and forget
@@ -84,7 +88,7 @@ impl PendingSend {
 
     /// For the caller's storage.
     pub fn to_bytes(&self) -> Vec<u8> {
-        Record { mutation: Some(self.mutation.clone()) }.encode_to_vec()
+        Record { mutation: Some(self.mutation.clone()), held: String::new() }.encode_to_vec()
     }
 
     /// From the caller's storage. It may have been sent before, and is treated so.

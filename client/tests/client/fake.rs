@@ -41,6 +41,8 @@ pub struct State {
     /// Statuses for the next Attach calls.
     pub refuse_attach: VecDeque<Status>,
     pub added_cursors: Vec<AddCursorsRequest>,
+    /// How many clients were made.
+    pub clients: u64,
 }
 
 /// One accepted stream.
@@ -148,9 +150,13 @@ impl Fake {
             .add_service(MessageServiceServer::new(self.clone()))
     }
 
+    /// A client, with ids of its own.
     pub fn client(&self) -> Client {
-        let options =
-            ClientOptions { clock: Some(Arc::new(SlowClock)), seed: Some(1), ..ClientOptions::default() };
+        let seed = Some(self.with(|state| {
+            state.clients += 1;
+            state.clients
+        }));
+        let options = ClientOptions { clock: Some(Arc::new(SlowClock)), seed, ..ClientOptions::default() };
         Client::with_options(Transport::new(self.routes()), Tokens, options)
     }
 
