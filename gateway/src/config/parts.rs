@@ -158,7 +158,7 @@ pub struct Limits {
 /// How long anything may take, in seconds.
 #[derive(Debug, Clone, confique::Config)]
 pub struct Timeouts {
-    /// From the first byte of a request's header to its last (HTTP/1.1), and for the HTTP/2 preface.
+    /// From the first byte of a request's header to its last (HTTP/1.1), for the HTTP/2 preface, and for TLS.
     #[config(default = 10, env = "NEXUS_GATEWAY_TIMEOUTS_HEAD_S")]
     pub head_s: u64,
 

@@ -1,8 +1,8 @@
 //! What happens to an accepted connection.
 //!
 //! Pingora's own loop is not used: its future of the TLS handshake stays allocated for as long as the
-//! connection does, its HTTP/2 handshake and its HTTP/1.1 header have no deadline worth the name, and it does
-//! not count connections.
+//! connection does, its handshakes (a minute for TLS, whatever is set) and its HTTP/1.1 header have no deadline
+//! worth the name, and it does not count connections.
 
 use super::{
     connections::{Connection, Connections},
@@ -14,12 +14,14 @@ use crate::config::Config;
 use async_trait::async_trait;
 use pingora_core::{
     apps::{HttpServerApp, ServerApp},
+    listeners::tls::Acceptor,
     protocols::{
         ALPN, Digest, Stream,
         http::{
             ServerSession,
             v2::server::{H2Accept, H2Options, HttpSession, default_h2_options},
         },
+        l4::stream::Stream as Plain,
     },
     server::ShutdownWatch,
 };
@@ -45,8 +47,10 @@ const CONNECTION_WINDOW: u32 = 1_048_576;
 /// What may be queued for one stream of a client that reads slowly, in bytes.
 const SEND_BUFFER: usize = 262_144;
 
-/// The application behind every listener.
+/// The application behind a listener.
 pub(super) struct App {
+    /// Where TLS is spoken.
+    tls: Option<Acceptor>,
     proxy: Arc<HttpProxy<Edge>>,
     connections: Connections,
     http2: H2Options,
@@ -56,7 +60,12 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn new(config: &Config, proxy: HttpProxy<Edge>, connections: Connections) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        proxy: Arc<HttpProxy<Edge>>,
+        connections: Connections,
+        tls: Option<Acceptor>,
+    ) -> Self {
         let mut http2 = default_h2_options();
         http2
             .max_concurrent_streams(config.limits.streams_per_connection)
@@ -65,7 +74,8 @@ impl App {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER);
         App {
-            proxy: Arc::new(proxy),
+            tls,
+            proxy,
             connections,
             http2,
             head: Duration::from_secs(config.timeouts.head_s),
@@ -156,6 +166,14 @@ impl App {
         let _ = timeout(FAREWELL, stream.shutdown()).await;
     }
 
+    /// The connection within TLS, where that is spoken.
+    async fn secure(&self, stream: Stream) -> Option<Stream> {
+        let Some(acceptor) = &self.tls else { return Some(stream) };
+        let plain = stream.into_any().downcast::<Plain>().ok()?;
+        let secure = timeout(self.head, acceptor.tls_handshake(*plain)).await.ok()?.ok()?;
+        Some(Box::new(secure))
+    }
+
     async fn refuse(&self, mut stream: Stream, reason: &'static str, status: &str) {
         self.connections.refused(reason);
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -170,17 +188,22 @@ impl App {
 #[async_trait]
 impl ServerApp for App {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let peer =
             stream.get_socket_digest().and_then(|digest| digest.peer_addr()?.as_inet().map(|peer| peer.ip()));
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let connection: Connection = match self.connections.enter(peer, if http2 { "h2" } else { "http1" }) {
+        let mut connection: Connection = match self.connections.enter(peer) {
             Ok(connection) => connection,
             Err(reason) => {
                 self.connections.refused(reason);
                 return None;
             }
         };
+        let Some(stream) = self.secure(stream).await else {
+            self.connections.refused("tls");
+            return None;
+        };
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        connection.speaks(if http2 { "h2" } else { "http1" });
         // A task of its own, so that the handshake's future, which is larger, can go.
         let (app, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {

@@ -12,6 +12,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// What a connection is counted as before it is known what it speaks.
+const HANDSHAKE: &str = "handshake";
+
 /// The open connections of one edge.
 #[derive(Clone)]
 pub(crate) struct Connections(Arc<Inner>);
@@ -45,7 +48,7 @@ impl Connections {
     }
 
     /// Room for one more, or the reason why there is none.
-    pub(super) fn enter(&self, peer: IpAddr, protocol: &'static str) -> Result<Connection, &'static str> {
+    pub(super) fn enter(&self, peer: IpAddr) -> Result<Connection, &'static str> {
         let inner = &self.0;
         let key = match peer.to_canonical() {
             IpAddr::V4(v4) => u128::from(u32::from(v4)),
@@ -67,8 +70,8 @@ impl Connections {
             *of_address += 1;
             inner.open.fetch_add(1, Ordering::Relaxed);
         }
-        inner.metrics.connections.with_label_values(&[protocol]).inc();
-        Ok(Connection { all: self.clone(), key, protocol })
+        inner.metrics.connections.with_label_values(&[HANDSHAKE]).inc();
+        Ok(Connection { all: self.clone(), key, protocol: HANDSHAKE })
     }
 
     pub(super) fn refused(&self, reason: &str) {
@@ -88,6 +91,16 @@ impl Connections {
             }
             empty.await;
         }
+    }
+}
+
+impl Connection {
+    /// Notes what it speaks, now that this is known.
+    pub(super) fn speaks(&mut self, protocol: &'static str) {
+        let connections = &self.all.0.metrics.connections;
+        connections.with_label_values(&[self.protocol]).dec();
+        connections.with_label_values(&[protocol]).inc();
+        self.protocol = protocol;
     }
 }
 
@@ -124,13 +137,13 @@ mod tests {
         let all = Connections::new(&limits, Metrics::new(&prometheus::Registry::new()).unwrap());
         let (a, b): (IpAddr, IpAddr) = ("2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap());
         let same_64: IpAddr = "2001:db8::2".parse().unwrap();
-        let first = all.enter(a, "h2").unwrap();
-        let _second = all.enter(same_64, "h2").unwrap();
-        assert_eq!(all.enter(a, "h2").err(), Some("address_limit"));
-        let third = all.enter(b, "h2").unwrap();
-        assert_eq!(all.enter(b, "h2").err(), Some("limit"));
+        let first = all.enter(a).unwrap();
+        let _second = all.enter(same_64).unwrap();
+        assert_eq!(all.enter(a).err(), Some("address_limit"));
+        let third = all.enter(b).unwrap();
+        assert_eq!(all.enter(b).err(), Some("limit"));
         drop(first);
-        assert!(all.enter(a, "h2").is_ok());
+        assert!(all.enter(a).is_ok());
         drop(third);
         assert_eq!(all.open(), 1);
         assert_eq!(all.0.by_address.lock().len(), 1);

@@ -9,7 +9,10 @@ use super::{
 use crate::{Clock, config::Config, metrics::Metrics, policy::Stack, routing::Upstreams, tls::Keeper};
 use async_trait::async_trait;
 use pingora_core::{
-    listeners::{ALPN, TlsAccept, tls::TlsSettings},
+    listeners::{
+        ALPN, TlsAccept,
+        tls::{Acceptor, TlsSettings},
+    },
     protocols::tls::TlsRef,
     server::{
         ListenFds, RunArgs, Server as Pingora, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
@@ -117,20 +120,24 @@ fn run(plan: Plan, connections: Connections, draining: ShutdownWatch, ending: on
     let edge = Edge::new(&config, stack, upstreams, clock, metrics);
     let mut proxy = HttpProxy::new(edge, server.configuration.clone());
     proxy.handle_init_modules();
-    let app = App::new(&config, proxy, connections);
+    let proxy = Arc::new(proxy);
 
-    let sockets = table();
+    let Ok(mut tls) = TlsSettings::with_callbacks(Box::new(NoCallbacks)) else { return };
+    tls.set_cert_resolver(keeper);
+    tls.set_alpn(ALPN::H2H1);
+
     let user_timeout = Duration::from_secs(config.timeouts.tcp_user_s);
-    let mut service = listening::Service::new("edge".into(), app);
-    if let Ok(mut tls) = TlsSettings::with_callbacks(Box::new(NoCallbacks)) {
-        tls.set_cert_resolver(keeper);
-        tls.set_alpn(ALPN::H2H1);
-        service.add_listener(https.give(&sockets, user_timeout).tls(tls));
-    }
+    let mut serve = |name: &str, bound: Bound, tls: Option<Acceptor>| {
+        let app = App::new(&config, proxy.clone(), connections.clone(), tls);
+        let sockets = table();
+        let mut service = listening::Service::new(name.into(), app);
+        service.add_listener(bound.give(&sockets, user_timeout));
+        server.add_service(Handed { service, sockets, draining: draining.clone() });
+    };
+    serve("edge", https, Some(tls.build()));
     if let Some(redirect) = redirect {
-        service.add_listener(redirect.give(&sockets, user_timeout));
+        serve("redirect", redirect, None);
     }
-    server.add_service(Handed { service, sockets, draining });
     server.run(RunArgs { shutdown_signal: Box::new(Ending(tokio::sync::Mutex::new(ending))) });
 }
 

@@ -40,7 +40,7 @@ async fn a_header_that_never_ends_is_cut_off() {
 #[tokio::test]
 async fn half_open_connections_are_closed() {
     let world = World::with(1, |config| (config.timeouts.head_s, config.timeouts.idle_s) = (1, 1)).await;
-    // Nothing at all, the same within TLS, a preface that stops, HTTP/2 without a request, and a HEADERS frame
+    // Nothing at all, not even TLS; half of TLS; nothing within TLS, a preface that stops, HTTP/2 without a request, and a HEADERS frame
     // that promises more than it brings.
     let opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice();
     let headers = [opening, b"\0\0\x40\x01\x04\0\0\0\x01\x82".as_slice()].concat();
@@ -50,14 +50,22 @@ async fn half_open_connections_are_closed() {
         rest(&mut stream).await
     };
     let clear = async { rest(&mut redirect_port(&world).await).await };
-    let (clear, secure, ..) = tokio::join!(
+    let half_tls = async |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(world.edge.addresses().https).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        rest(&mut stream).await
+    };
+    let (clear, none, hello, secure, ..) = tokio::join!(
         clear,
+        half_tls(b""),
+        half_tls(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
         half(b"http/1.1", b""),
         half(b"h2", b"PRI * HTTP"),
         half(b"h2", opening),
         half(b"h2", &headers)
     );
-    assert_eq!((clear.as_str(), secure.as_str()), ("", ""));
+    assert_eq!([&clear, &none, &hello, &secure], ["", "", "", ""]);
+    assert_eq!(world.metric(r#"nexus_gateway_connections_refused_total{reason="tls"}"#), 2.0);
     until("none is left", async || world.edge.connections() == 0).await;
 }
 
@@ -126,8 +134,8 @@ async fn one_address_has_only_so_many_connections() {
     let first = tls(&world, b"h2").await;
     let _second = tls(&world, b"h2").await;
     until("both are counted", async || world.edge.connections() == 2).await;
-    let mut third = tls(&world, b"http/1.1").await;
-    third.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.ok();
+    // Closed before TLS, which would be the dearer part of it.
+    let mut third = TcpStream::connect(world.edge.addresses().https).await.unwrap();
     assert_eq!(rest(&mut third).await, "");
     drop(first);
     until("there is room again", async || world.edge.connections() == 1).await;
