@@ -50,7 +50,9 @@ pub async fn a_content_arrives_as_it_was_sent(world: Arc<World>) {
             width: 640,
             height: 480,
             duration_ms: 7,
-            sha256: "ab".repeat(32),
+            sha256: vec![0xab; 32],
+            thumbnail_upload_id: "00000000-0000-7000-8000-000000000001".into(),
+            preview: vec![1, 2, 3],
         }],
         encrypted: Some(v1::EncryptedPayload {
             scheme: "mls10".into(),

@@ -76,6 +76,15 @@ pub fn text(field: &str, text: &str, least: usize, most: usize) -> Result<(), St
     }
 }
 
+/// Bytes of bounded number.
+pub fn bytes(field: &str, bytes: &[u8], least: usize, most: usize) -> Result<(), Status> {
+    match bytes.len() {
+        n if n < least => Err(invalid(field, "must not be empty")),
+        n if n > most => Err(invalid(field, format!("has {n} bytes, at most {most} are allowed"))),
+        _ => Ok(()),
+    }
+}
+
 /// A seq that names a message.
 pub fn seq(field: &str, seq: u64) -> Result<u64, Status> {
     if seq > 0 { Ok(seq) } else { Err(invalid(field, "must be the seq of a message")) }
@@ -156,9 +165,18 @@ impl Limits {
             text("content.attachments.upload_id", &attachment.upload_id, 1, 64)?;
             text("content.attachments.name", &attachment.name, 0, 255)?;
             text("content.attachments.media_type", &attachment.media_type, 0, 127)?;
+            text("content.attachments.thumbnail_upload_id", &attachment.thumbnail_upload_id, 0, 64)?;
+            bytes("content.attachments.preview", &attachment.preview, 0, 256)?;
+            if !matches!(attachment.sha256.len(), 0 | 32) {
+                return Err(invalid("content.attachments.sha256", "must be 32 bytes, or empty"));
+            }
         }
         if content.metadata.len() > 16 {
             return Err(invalid("content.metadata", "at most 16 entries are allowed"));
+        }
+        if let Some(encrypted) = &content.encrypted {
+            text("content.encrypted.scheme", &encrypted.scheme, 1, 32)?;
+            bytes("content.encrypted.ciphertext", &encrypted.ciphertext, 1, self.content_bytes)?;
         }
         for (key, value) in &content.metadata {
             text("content.metadata key", key, 1, 64)?;

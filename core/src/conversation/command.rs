@@ -132,7 +132,16 @@ impl Command {
             Body::ReactionRemoved(b) => fields.field(b"unreacted").field(b.reaction.as_bytes()),
             Body::MessagePinned(_) => fields.field(b"pinned"),
             Body::MessageUnpinned(_) => fields.field(b"unpinned"),
-            Body::HandshakeSent(b) => b.payload.iter().fold(fields.field(b"handshake"), encrypted),
+            Body::HandshakeSent(b) => {
+                b.payload.iter().fold(fields.field(b"handshake").number(b.epoch), encrypted)
+            }
+            Body::InvitationCreated(b) => {
+                let f = fields.field(b"invited").number(b.role as u64).field(&b.secret_sha256);
+                let f = f.number(b.expires_at_ms as u64).number(u64::from(b.max_uses));
+                let f = f.field(b.note.as_bytes()).number(b.users.len() as u64);
+                b.users.iter().fold(f, |f, user| f.field(user.as_bytes()))
+            }
+            Body::InvitationEnded(b) => fields.field(b"uninvited").field(b.user.as_bytes()),
             Body::Trimmed(b) => fields.field(b"trimmed").number(b.through),
             Body::ErasedEvents(b) => b.seqs.iter().fold(fields.field(b"erased"), |f, seq| f.number(*seq)),
         }
@@ -159,7 +168,8 @@ fn content(fields: Fields, content: Option<&Content>) -> Fields {
     for a in &c.attachments {
         f = f.field(b"attachment").field(a.upload_id.as_bytes()).field(a.name.as_bytes());
         f = f.field(a.media_type.as_bytes()).number(a.size).number(u64::from(a.width));
-        f = f.number(u64::from(a.height)).number(u64::from(a.duration_ms)).field(a.sha256.as_bytes());
+        f = f.number(u64::from(a.height)).number(u64::from(a.duration_ms)).field(&a.sha256);
+        f = f.field(a.thumbnail_upload_id.as_bytes()).field(&a.preview);
     }
     f = c.encrypted.iter().fold(f, encrypted);
     if let Some(o) = &c.forwarded {

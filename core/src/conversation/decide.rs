@@ -157,6 +157,9 @@ impl Case<'_> {
                 self.visible(command.target)?;
             }
             Body::HandshakeSent(_) => return Err(Refusal::State("handshakes come in a later version")),
+            Body::InvitationCreated(_) | Body::InvitationEnded(_) => {
+                return Err(Refusal::State("invitations come in a later version"));
+            }
             Body::ConversationCreated(_) | Body::Trimmed(_) | Body::ErasedEvents(_) => {
                 return Err(Refusal::Denied("only the server appends this"));
             }

@@ -190,6 +190,7 @@ impl Rows {
             Body::MessagePinned(_) => self.pin(event.target, true, &mut out),
             Body::MessageUnpinned(_) => self.pin(event.target, false, &mut out),
             Body::Trimmed(_) | Body::HandshakeSent(_) => {}
+            Body::InvitationCreated(_) | Body::InvitationEnded(_) => {}
             Body::ErasedEvents(b) => {
                 for seq in &b.seqs {
                     self.text_changed(

@@ -60,7 +60,7 @@ bodies! {
     ConversationCreated = 16, ConversationChanged = 17, MembersAdded = 18, MemberRemoved = 19, RoleChanged = 20,
     MessageSent = 21, MessageEdited = 22, MessageDeleted = 23, ReactionAdded = 24, ReactionRemoved = 25,
     MessagePinned = 26, MessageUnpinned = 27, Trimmed = 28, ErasedEvents = 29,
-    HandshakeSent = 30,
+    HandshakeSent = 30, InvitationCreated = 31, InvitationEnded = 32,
 }
 
 impl Event {

@@ -92,7 +92,9 @@ fn content() -> v1::Content {
             width: 2,
             height: 3,
             duration_ms: 4,
-            sha256: "ab".into(),
+            sha256: vec![0xab; 32],
+            thumbnail_upload_id: "t".into(),
+            preview: vec![5, 6],
         }],
         encrypted: Some(v1::EncryptedPayload {
             scheme: "mls".into(),

@@ -6,6 +6,7 @@
 //! - [`torn`]: what it makes of a damaged journal; [`crash`]: of kill -9.
 //! - [`hashes`]: the test vectors of what stored data and clients depend on.
 //! - [`delivery`]: what an attached device sees, over [`memory`].
+//! - [`served`]: a whole node over its socket: the table of methods, and what only the services do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -16,5 +17,6 @@ mod embedded;
 mod hashes;
 mod memory;
 mod sequences;
+mod served;
 mod store_port;
 mod torn;

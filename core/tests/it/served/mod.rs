@@ -1,0 +1,7 @@
+//! A whole node, asked over its socket as the edge asks it: on the embedded store, by gRPC.
+//!
+//! - [`world`]: the node, and people who call it.
+//! - [`methods`]: the table of methods in docs/api.md is true.
+
+mod methods;
+mod world;
