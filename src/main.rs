@@ -52,21 +52,35 @@ enum Command {
     Rebuild,
 }
 
+/// Exit code: it was understood, and could not be done.
+const FAILED: u8 = 1;
+/// Exit code: the arguments or the configuration are wrong, and starting again is no use. clap's own is the same.
+const MISTAKEN: u8 = 2;
+
 const TEACH: &str = "\
 Start here:
   nexus                         serve; then open https://localhost:8443
   nexus chat --user bob         chat, in a second terminal
   nexus check                   whether the running server keeps its promise
   nexus token --user bob        a token, for grpcurl or a client of yours
-  nexus config > nexus.toml     every setting, explained";
+  nexus config > nexus.toml     every setting, explained
+
+Exit codes: 0 done, or stopped by a signal in good order; 1 failed; 2 wrong arguments or configuration; 130 and 143
+stopped at once by a second signal. docs/operations.md says what each fault looks like and what to do.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nexus: {error:#}");
-            ExitCode::FAILURE
+            if logging::is_json() {
+                tracing::error!(error = format!("{error:#}"), "nexus ends");
+            } else {
+                eprintln!("nexus: {error:#}");
+            }
+            let edge = error.downcast_ref::<nexus_gateway::StartError>();
+            let mistaken = error.is::<config::Mistakes>() || edge.is_some_and(|error| error.is_mistake());
+            ExitCode::from(if mistaken { MISTAKEN } else { FAILED })
         }
     }
 }

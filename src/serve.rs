@@ -1,7 +1,7 @@
 //! Core and edge in one process.
 
 use crate::{config::Config, logging, page, token};
-use anyhow::Context as _;
+use anyhow::bail;
 use nexus_core::{
     clock::SystemClock,
     node::{Node, Outside},
@@ -10,8 +10,7 @@ use nexus_gateway::{Gateway, Running};
 use prometheus::Registry;
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
-    fs,
-    os::unix::fs::DirBuilderExt as _,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,8 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Seconds for which a development token is valid.
 const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
+/// How often edge and core are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the certificate again.
 pub fn run(config: Config) -> anyhow::Result<()> {
     #[allow(clippy::disallowed_methods, reason = "how long the start took, before there is a runtime")]
     let begun = Instant::now();
@@ -31,12 +32,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {
     // Whoever stops us while we start shall not be ignored.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let data = &config.core.data;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data)
-        .with_context(|| data.display().to_string())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     if config.development()
         && let Some(path) = &config.gateway.auth.secret_file
     {
@@ -56,20 +52,37 @@ async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {
         }
     };
     greet(&config, &node, &gateway, begun.elapsed());
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let mut look = tokio::time::interval(LOOK);
+    let ended = loop {
+        tokio::select! {
+            _ = interrupt.recv() => break None,
+            _ = terminate.recv() => break None,
+            _ = hangup.recv() => gateway.reload_certificate(),
+            _ = look.tick() => match (gateway.has_ended(), node.has_ended()) {
+                (false, false) => {}
+                (true, _) => break Some("edge"),
+                (_, true) => break Some("chat node"),
+            },
+        }
+    };
+    if logging::is_json() {
+        tracing::info!("stopping; a second signal stops at once");
+    } else {
+        eprintln!("Stopping; a second signal stops at once.");
     }
-    eprintln!("Stopping; a second signal stops at once.");
     let stopped = async {
         // The core first: it tells streams to come back, and ends them itself.
         node.shutdown().await;
-        gateway.shutdown(Duration::from_millis(config.core.drain_ms)).await;
+        gateway.shutdown(Duration::from_millis(config.core.drain_ms)).await
     };
     tokio::select! {
-        () = stopped => Ok(()),
+        drained = stopped => tracing::info!(connections_cut = drained.connections_cut, "stopped"),
         _ = interrupt.recv() => std::process::exit(130),
         _ = terminate.recv() => std::process::exit(143),
+    }
+    match ended {
+        None => Ok(()),
+        Some(part) => bail!("the {part} ended by itself, which is a mistake of ours; the log says more"),
     }
 }
 
@@ -86,6 +99,20 @@ fn greet(config: &Config, node: &Node, gateway: &Running, took: Duration) {
     let port = gateway.addresses().https.port();
     let url = format!("https://localhost:{port}");
     let data = &config.core.data;
+    if logging::is_json() {
+        let admin = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        tracing::info!(
+            url,
+            data = %data.display(),
+            mode = %config.core.mode,
+            admin_edge = admin(gateway.addresses().admin),
+            admin_core = admin(node.admin),
+            "Nexus {} is ready after {} ms.",
+            env!("CARGO_PKG_VERSION"),
+            took.as_millis()
+        );
+        return;
+    }
     eprintln!("Nexus {} is ready after {} ms.", env!("CARGO_PKG_VERSION"), took.as_millis());
     eprintln!();
     if page::present() {
@@ -101,7 +128,7 @@ fn greet(config: &Config, node: &Node, gateway: &Running, took: Duration) {
         eprintln!("           or accept the browser's warning; `nexus chat` trusts it by itself");
     }
     eprintln!("  Data     {}", data.display());
-    let admin = |address: Option<std::net::SocketAddr>| match address {
+    let admin = |address: Option<SocketAddr>| match address {
         Some(address) => format!("http://{address}/metrics"),
         None => "off".into(),
     };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -106,19 +106,32 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the secret of a development deployment, once.
+/// Makes the secret of a development deployment, once, and the folder that it is in.
 pub fn ensure_secret(path: &Path) -> anyhow::Result<()> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match made {
-        Ok(mut file) => {
-            #[allow(clippy::disallowed_methods, reason = "a secret must come from the machine")]
-            let bytes: [u8; 32] = rand::random();
-            let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            file.write_all(text.as_bytes())
-                .and_then(|()| file.sync_all())
-                .with_context(|| path.display().to_string())
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    let failed = || format!("can't make {}: let this user write there, or set core.data", path.display());
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(failed)?;
     }
+    if path.exists() {
+        return Ok(());
+    }
+    // Whole or not at all: a crash must not leave half a secret.
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .with_context(failed)?;
+    #[allow(clippy::disallowed_methods, reason = "a secret must come from the machine")]
+    let bytes: [u8; 32] = rand::random();
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let made = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    // A link fails where a rename would replace what another process has made meanwhile.
+    let placed = made.and_then(|()| match fs::hard_link(&new, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    placed.and_then(|()| fs::remove_file(&new)).with_context(failed)
 }

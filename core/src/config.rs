@@ -134,7 +134,8 @@ pub struct Conversation {
 impl Config {
     /// Everything that is wrong with these values, one sentence each.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = self.store.problems();
+        let mut problems: Vec<String> =
+            self.store.problems().iter().map(|problem| format!("core.store.{problem}")).collect();
         problems.extend(self.limits.problems());
         problems.extend(self.delivery.problems());
         if self.admin != "off" && self.admin.parse::<std::net::SocketAddr>().is_err() {

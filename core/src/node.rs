@@ -192,6 +192,11 @@ impl Node {
         Ok(Self { admin, conversations, delivery, store, health, stop, server, tasks, drain })
     }
 
+    /// Whether it no longer serves, which it does only when it is told to or by a mistake.
+    pub fn has_ended(&self) -> bool {
+        self.server.is_finished()
+    }
+
     /// Ends streams with a word to come back, lets requests finish, and stores what is folded.
     pub async fn shutdown(self) {
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;

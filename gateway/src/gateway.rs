@@ -21,7 +21,7 @@ pub struct Gateway;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Mistakes in the configuration, all of them.
-    #[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
+    #[error("the configuration can't be honoured:\n  - {}", .0.join("\n  - "))]
     Config(Vec<String>),
     /// An address can't be listened on.
     #[error("can't listen on {address} ({setting}): {}", explain(.source, .setting))]
@@ -122,8 +122,12 @@ impl Gateway {
 
         let metrics = Metrics::new(registry)?;
         metrics.publish_limits(&config.limits);
-        let keeper = Arc::new(Keeper::open(&config.tls, clock.clone(), metrics.clone())?);
-        let (keys, key_set) = keys(&config.auth, &metrics).await?;
+        let keeper = Keeper::open(&config.tls, clock.clone(), metrics.clone()).map_err(StartError::from);
+        let (keeper, (keys, key_set)) = match (keeper, keys(&config.auth, &metrics).await) {
+            (Ok(keeper), Ok(keys)) => (Arc::new(keeper), keys),
+            (Err(tls), Err(auth)) => return Err(StartError::Config(vec![tls.to_string(), auth.to_string()])),
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
         // The addresses were checked with everything else.
         let nodes = config.upstreams.iter().filter_map(|address| address.parse().ok()).collect();
         let upstreams = Upstreams::new(nodes, metrics.clone());
@@ -215,6 +219,13 @@ async fn keys(config: &Auth, metrics: &Metrics) -> Result<(Keys, Option<Arc<KeyS
         None => None,
     };
     Ok((Keys::new(config, secret.as_deref(), set.clone()), set))
+}
+
+impl StartError {
+    /// Whether it takes another configuration, or other files that it names, so that trying again is of no use.
+    pub fn is_mistake(&self) -> bool {
+        matches!(self, StartError::Config(_) | StartError::Tls(_) | StartError::Auth(_))
+    }
 }
 
 impl Running {

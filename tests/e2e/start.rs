@@ -1,37 +1,53 @@
-//! What can't be honoured is one clear message at the start.
+//! What can't be done is one clear message at the start, and an exit code.
 
 use crate::server::{Server, command};
-use std::{net::TcpListener, process::Output};
+use std::{
+    net::TcpListener,
+    process::{Command, Output},
+};
 use tempfile::TempDir;
 
-fn says(output: &Output) -> String {
+/// What a process says that doesn't start.
+pub fn says(output: &Output) -> String {
     assert!(!output.status.success());
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-#[test]
-fn a_busy_port_is_named() {
-    let folder = TempDir::new().unwrap();
-    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = busy.local_addr().unwrap().port();
-    let said = says(&command(folder.path(), port).output().unwrap());
-    assert!(said.contains(&port.to_string()) && said.contains("gateway.listen"), "{said}");
+/// The same with its exit code.
+pub fn ended(command: &mut Command) -> (i32, String) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap_or_else(|| panic!("a signal ended it: {said}")), said)
 }
 
 #[test]
-fn every_mistake_of_a_configuration_is_told_at_once() {
+fn a_busy_port_is_named_with_its_setting() {
     let folder = TempDir::new().unwrap();
-    let mut command = command(folder.path(), 0);
-    command.env("NEXUS_CORE_LOG_BUCKET_EVENTS", "0").env("NEXUS_CORE_LIMITS_PAGE", "0");
-    let said = says(&command.env("NEXUS_LOG_FORMAT", "loud").output().unwrap());
-    for mistake in ["core.log.bucket_events", "core.limits.page", "log.format"] {
-        assert!(said.contains(mistake), "{mistake} is not in: {said}");
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    for (variable, setting) in [
+        ("NEXUS_GATEWAY_LISTEN", "gateway.listen"),
+        ("NEXUS_GATEWAY_REDIRECT", "gateway.redirect"),
+        ("NEXUS_GATEWAY_ADMIN", "gateway.admin"),
+        ("NEXUS_CORE_ADMIN", "core.admin"),
+    ] {
+        let (code, said) = ended(command(folder.path(), 0).env(variable, &address));
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&address) && said.contains(&format!("set {setting} to another")), "{said}");
     }
 }
 
 #[tokio::test]
-async fn a_second_process_on_the_same_data_is_refused() {
+async fn a_second_process_on_the_same_data_is_refused_and_the_first_serves_on() {
     let server = Server::start().await;
-    let said = says(&command(server.folder.path(), 0).output().unwrap());
-    assert!(said.contains("another nexus process"), "{said}");
+    let (code, said) = ended(&mut command(server.folder.path(), 0));
+    assert_eq!(code, 1);
+    let pid = server.child.as_ref().unwrap().id();
+    assert!(
+        said.contains(&format!("another nexus process (pid {pid}) uses this data directory: data")),
+        "{said}"
+    );
+    server.client("ann").call(nexus_client::v1::ListConversationsRequest::default()).await.unwrap();
+    let rebuild = ended(command(server.folder.path(), 0).arg("rebuild"));
+    assert!(rebuild.0 == 1 && rebuild.1.contains("stop it"), "{rebuild:?}");
 }

@@ -2,7 +2,10 @@
 //! unchecked ever reaches it.
 
 use rustls::{crypto::ring::sign::any_supported_type, sign::CertifiedKey};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
 use std::{path::Path, sync::Arc};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -16,11 +19,16 @@ pub(super) struct Certificate {
 
 impl Certificate {
     pub(super) fn read(chain: &Path, key: &Path) -> Result<Self, String> {
-        let in_file = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let in_file = |path: &Path, what: &str, error: pem::Error| match error {
+            pem::Error::Io(error) => format!("{}: {error}", path.display()),
+            pem::Error::NoItemsFound => format!("{}: there is no {what} in PEM in it", path.display()),
+            error => format!("{}: {error}", path.display()),
+        };
         let certificates = CertificateDer::pem_file_iter(chain)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| in_file(chain, &error))?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
+            .map_err(|error| in_file(chain, "certificate", error))?;
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, "private key", error))?;
         Certificate::new(certificates, &private)
             .map_err(|reason| format!("{} and {}: {reason}", chain.display(), key.display()))
     }

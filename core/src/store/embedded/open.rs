@@ -14,7 +14,10 @@ pub enum OpenError {
     #[error("the store's options are wrong: {}", .0.join("; "))]
     Options(Vec<String>),
     /// Somebody else has it open.
-    #[error("another nexus process (pid {pid}) uses this data directory: {}", path.display())]
+    #[error(
+        "another nexus process (pid {pid}) uses this data directory: {}; stop it, or set core.data to another one",
+        path.display()
+    )]
     InUse {
         /// The directory.
         path: PathBuf,
@@ -37,7 +40,10 @@ pub enum OpenError {
     #[error("stored data can't be read: {0}; restore it from a backup")]
     Corrupt(String),
     /// The directory can't be used.
-    #[error("can't use the data directory {}: {error}", path.display())]
+    #[error(
+        "can't use the data directory {}: {error}; let this user read and write there, or set core.data",
+        path.display()
+    )]
     Io {
         /// The directory.
         path: PathBuf,

@@ -1,8 +1,11 @@
 //! The one configuration file, and the environment that overrides it.
+//!
+//! - here: what can be set, and what follows from it. `read`: the file and the environment, with every mistake in them.
 
-use anyhow::{Context as _, bail};
-use confique::{Config as _, toml::FormatOptions};
-use std::path::Path;
+mod read;
+
+use confique::{Config as _, Layer as _, toml::FormatOptions};
+use std::{env, ffi::OsString, fmt, path::Path};
 
 /// Everything that can be set. Every setting can be given by the environment variable that stands beside it, which
 /// wins over the file.
@@ -39,34 +42,46 @@ pub struct Log {
 
 const DEFAULT_FILE: &str = "nexus.toml";
 
+/// Everything that is wrong with a configuration.
+#[derive(Debug)]
+pub struct Mistakes(Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration can't be honoured:")?;
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  - {mistake}"))?;
+        f.write_str("\n`nexus config` prints every setting with its default")
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
 impl Config {
     /// Reads the file and the environment, and checks all of it at once.
-    pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
-        let mut builder = Self::builder().env();
-        let file = file.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
-        if let Some(path) = file {
-            if !path.exists() {
-                bail!("the configuration file {} does not exist", path.display());
-            }
-            builder = builder.file(path);
+    pub fn read(path: Option<&Path>) -> Result<Self, Mistakes> {
+        let variables: Vec<_> = env::vars_os().collect();
+        Self::read_from(path, &variables)
+    }
+
+    fn read_from(path: Option<&Path>, variables: &[(OsString, OsString)]) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let mut layer = read::environment(variables, &mut mistakes);
+        if let Some(path) = path.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists())) {
+            layer = layer.with_fallback(read::file(path, &mut mistakes));
         }
-        let mut config = builder.load().context("the configuration can't be read")?;
+        let layer = layer.with_fallback(<Self as confique::Config>::Layer::default_values());
+        let mut config = Self::from_layer(layer).map_err(|error| Mistakes(vec![format!("{error:#}")]))?;
         config.settle();
-        let mut problems = config.core.problems();
-        problems.extend(config.gateway.validate().err().unwrap_or_default());
+        mistakes.extend(config.core.problems());
+        mistakes.extend(config.gateway.validate().err().unwrap_or_default());
         if !["human", "json", "auto"].contains(&&config.log.format[..]) {
-            problems.push(format!(
+            mistakes.push(format!(
                 "log.format = {:?}: must be \"human\", \"json\" or \"auto\"",
                 config.log.format
             ));
         }
-        if problems.is_empty() {
-            return Ok(config);
-        }
-        let list: String = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
-        bail!(
-            "the configuration can't be honoured:{list}\n`nexus config` prints every setting with its default"
-        )
+        mistakes.extend(crate::logging::filter(&config.log).err());
+        if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
     }
 
     /// Whether this is a development deployment.
