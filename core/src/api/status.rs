@@ -19,7 +19,7 @@ pub fn refusal(refusal: Refusal) -> Status {
     match refusal {
         Refusal::Invalid { field, why } => invalid(field, why),
         Refusal::NoConversation | Refusal::NoMessage(_) => Status::not_found(message),
-        Refusal::Exists | Refusal::There(_) => Status::already_exists(message),
+        Refusal::Exists => Status::already_exists(message),
         Refusal::Denied(_) => Status::permission_denied(message),
         Refusal::State(_) => Status::failed_precondition(message),
         Refusal::Beyond { .. } => Status::out_of_range(message),

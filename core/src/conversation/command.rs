@@ -48,9 +48,6 @@ pub enum Refusal {
     /// It exists already.
     #[error("the conversation exists already")]
     Exists,
-    /// What is asked for is so already, by the event at this seq. Whoever asks gets that event's receipt.
-    #[error("it is so already, since event {0}")]
-    There(Seq),
     /// The sender may not.
     #[error("{0}")]
     Denied(&'static str),

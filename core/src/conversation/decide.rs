@@ -248,8 +248,8 @@ impl Case<'_> {
         if row.text.deleted || row.text.erased {
             return Err(Refusal::State("the message was deleted"));
         }
-        if let Some(seq) = row.reactions.get(&(reaction.to_owned(), self.sender.to_string())) {
-            return Err(Refusal::There(*seq));
+        if row.reactions.contains_key(&(reaction.to_owned(), self.sender.to_string())) {
+            return Ok(());
         }
         if row.reactions.len() >= self.rules.reactions {
             return Err(Refusal::Full {

@@ -357,25 +357,14 @@ impl Conversation {
 
     /// A retry of what was appended once gets the first result, whatever would be decided about it now.
     async fn refuse_one(&self, tail: &Tail, pending: Pending, refusal: Refusal) -> Result<(), StoreError> {
-        let first = async {
-            let first = match pending.command.id {
-                Some(id) => self.log.find_open(tail, &pending.command.sender, id).await?,
-                None => None,
-            };
-            let there = match (&first, &refusal) {
-                (None, Refusal::There(seq)) => self.log.events_up(*seq, *seq, 1).await?.pop(),
-                _ => None,
-            };
-            Ok((first, there))
+        let first = match pending.command.id {
+            Some(id) => self.log.find_open(tail, &pending.command.sender, id).await,
+            None => Ok(None),
         };
-        match first.await {
-            Ok((Some(dedupe), _)) => answer_first(pending, dedupe),
-            Ok((None, Some(event))) => {
-                answer(pending, Ok(Receipt { seq: event.seq, time_ms: event.time_ms }));
-            }
-            Ok((None, None)) => answer(pending, Err(refusal.into())),
+        match first {
+            Ok(Some(dedupe)) => answer_first(pending, dedupe),
+            Ok(None) => answer(pending, Err(refusal.into())),
             Err(error) => {
-                let error: StoreError = error;
                 answer(pending, Err(CommandError::Unknown(error.to_string())));
                 return Err(error);
             }
