@@ -84,7 +84,8 @@ impl HttpBody for OneMessage {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let checked = match &frame {
             Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| self.take(data)),
-            Some(Err(_)) => Ok(()),
+            // To tonic a request that was cancelled has ended, and would be carried out.
+            Some(Err(error)) => Err(Status::unavailable(format!("the request was broken off: {error}"))),
             None => self.end(),
         };
         match checked {
