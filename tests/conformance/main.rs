@@ -5,7 +5,8 @@
 //!   what an attached device gets. [`refusal`]: what a refusal must say.
 //! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`];
 //!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`].
-//! - [`bad_input`]: at every method, by [`raw`] requests.
+//! - [`bad_input`]: at every method, by [`raw`] requests. [`half_open`]: connections that don't go on. [`slow`]: streams
+//!   that nobody reads.
 //!
 //! Each run has users and tenants of its own, so runs may follow each other, or run side by side, on a deployment in use.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -15,6 +16,7 @@ mod bad_input;
 mod ephemeral;
 mod exactly_once;
 mod forged;
+mod half_open;
 mod history;
 mod markers;
 mod membership;
@@ -27,6 +29,7 @@ mod roles;
 #[path = "../e2e/server.rs"]
 #[allow(dead_code)]
 mod server;
+mod slow;
 mod stream;
 mod tenants;
 mod tokens;
@@ -58,6 +61,9 @@ macro_rules! tests {
 
 fn all() -> Vec<(String, Test)> {
     let mut tests = tests! {
+        slow {
+            a_stream_that_nobody_reads_costs_little_and_loses_nothing,
+        }
         attach {
             a_quiet_stream_has_a_heartbeat_with_the_servers_time,
             a_gap_that_is_too_long_is_left_to_the_history,
@@ -151,16 +157,34 @@ fn all() -> Vec<(String, Test)> {
     tests
 }
 
+/// Those that need limits of their own, and so a deployment of their own.
+fn own() -> Vec<(String, Test)> {
+    tests! {
+        half_open {
+            connections_that_say_nothing_are_ended,
+            requests_that_never_end_are_given_up,
+            a_client_that_takes_nothing_is_let_go,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     let runtime = Arc::new(Builder::new_multi_thread().enable_all().build().unwrap());
     if arguments.list {
-        let trials = all().into_iter().map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        let trials = own().into_iter().chain(all()).map(|(name, _)| Trial::test(name, || Ok(()))).collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
     let world = Arc::new(runtime.block_on(World::find()));
-    let trials = all().into_iter().map(|(name, test)| trial(&runtime, &world, name, test)).collect();
+    let foreign = world.own.is_none();
+    let mut trials = Vec::new();
+    for (name, test) in own() {
+        let trial = trial(&runtime, &world, name, test).with_ignored_flag(foreign);
+        trials.push(if foreign { trial.with_kind("needs limits of its own") } else { trial });
+    }
+    trials.extend(all().into_iter().map(|(name, test)| trial(&runtime, &world, name, test)));
+    drop(world);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

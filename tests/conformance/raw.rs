@@ -4,6 +4,8 @@ use crate::world::World;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
+use nexus_client::v1;
+use prost::Message as _;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -13,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection.
 pub struct Raw {
-    requests: SendRequest<Bytes>,
+    pub requests: SendRequest<Bytes>,
     authority: String,
 }
 
@@ -132,6 +134,56 @@ impl Raw {
         let status = trailers.as_ref().and_then(Status::from_header_map);
         let status = status.or_else(|| Status::from_header_map(&head.headers));
         Ok(Reply { http: head.status.as_u16(), headers: head.headers, status, body: bytes.freeze() })
+    }
+}
+
+/// A stream of which nothing is taken from the connection but what is asked for.
+pub struct RawStream {
+    body: h2::RecvStream,
+    buffer: BytesMut,
+    // Ends with the stream.
+    _requests: SendRequest<Bytes>,
+}
+
+impl RawStream {
+    pub async fn attach(world: &World, token: &str, cursors: &[(&str, u64)]) -> Self {
+        let raw = Raw::connect(world).await;
+        let given = cursors.iter().map(|(id, seq)| v1::Cursor { conversation_id: (*id).into(), seq: *seq });
+        let message = v1::AttachRequest { cursors: given.collect(), no_ephemeral: false }.encode_to_vec();
+        let ask = Ask::call("/nexus.v1.StreamService/Attach", token, &message);
+        let mut requests = raw.requests.clone().ready().await.unwrap();
+        let (answer, mut body) = requests.send_request(ask.request(&raw.authority), false).unwrap();
+        body.send_data(ask.body.clone(), true).unwrap();
+        let (head, body) = answer.await.unwrap().into_parts();
+        if let Some(status) = Status::from_header_map(&head.headers) {
+            panic!("attaching was refused: {status:?}");
+        }
+        Self { body, buffer: BytesMut::new(), _requests: requests }
+    }
+
+    /// The next message; `None` at the end.
+    pub async fn message(&mut self) -> Result<Option<v1::AttachResponse>, Status> {
+        loop {
+            if let Some(length) = self.buffer.get(1..5) {
+                let end = 5 + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+                if self.buffer.len() >= end {
+                    let frame = self.buffer.split_to(end).freeze();
+                    return Ok(Some(v1::AttachResponse::decode(frame.slice(5..)).unwrap()));
+                }
+            }
+            match self.body.data().await {
+                Some(Ok(chunk)) => {
+                    self.body.flow_control().release_capacity(chunk.len()).ok();
+                    self.buffer.put_slice(&chunk);
+                }
+                Some(Err(error)) => return Err(Status::unknown(format!("the stream broke: {error}"))),
+                None => {
+                    let trailers = self.body.trailers().await.ok().flatten();
+                    let status = trailers.as_ref().and_then(Status::from_header_map);
+                    return status.filter(|status| status.code() != Code::Ok).map_or(Ok(None), Err);
+                }
+            }
+        }
     }
 }
 

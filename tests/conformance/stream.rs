@@ -1,7 +1,7 @@
 //! What an attached device gets. Every frame is held against the promise as it comes: a conversation's events are
 //! consecutive from the cursor, or a Reset says why not.
 
-use crate::person::Person;
+use crate::{person::Person, raw::RawStream};
 use nexus_client::v1::{self, attach_response::Frame, ephemeral, stream_service_client::StreamServiceClient};
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,12 +15,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An attached device.
 pub struct Stream {
     pub attached: v1::Attached,
-    frames: Streaming<v1::AttachResponse>,
+    frames: Frames,
     /// Per conversation the seq of the next event.
     next: HashMap<String, u64>,
     events: HashMap<String, Vec<v1::Event>>,
     /// Frames that nobody asked for yet, events aside.
     waiting: VecDeque<Frame>,
+}
+
+enum Frames {
+    Read(Box<Streaming<v1::AttachResponse>>),
+    /// Read by hand, and only when asked for.
+    Held(Box<RawStream>),
+}
+
+impl Frames {
+    async fn message(&mut self) -> Result<Option<v1::AttachResponse>, Status> {
+        match self {
+            Frames::Read(frames) => frames.message().await,
+            Frames::Held(frames) => frames.message().await,
+        }
+    }
 }
 
 impl Stream {
@@ -40,7 +55,17 @@ impl Stream {
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         let mut service =
             StreamServiceClient::new(person.transport.clone()).max_decoding_message_size(16 << 20);
-        let frames = service.attach(request).await?.into_inner();
+        let frames = Frames::Read(Box::new(service.attach(request).await?.into_inner()));
+        Self::over(frames, cursors).await
+    }
+
+    /// A stream that takes from its connection only what it is asked for.
+    pub async fn held(person: &Person, cursors: &[(&str, u64)]) -> Self {
+        let frames = RawStream::attach(&person.world, &person.token, cursors).await;
+        Self::over(Frames::Held(Box::new(frames)), cursors).await.expect("attaching works")
+    }
+
+    async fn over(frames: Frames, cursors: &[(&str, u64)]) -> Result<Self, Status> {
         let next = cursors.iter().map(|(id, seq)| ((*id).to_owned(), seq + 1)).collect();
         let (events, waiting) = (HashMap::new(), VecDeque::new());
         let mut stream = Self { attached: v1::Attached::default(), frames, next, events, waiting };
@@ -154,6 +179,11 @@ impl Stream {
             Frame::Ephemeral(ephemeral) => ephemeral.body.as_ref(),
             _ => None,
         })
+    }
+
+    /// The seq up to which a conversation came, or was left out by a Reset.
+    pub fn reached(&self, conversation: &str) -> u64 {
+        self.next.get(conversation).map_or(0, |next| next - 1)
     }
 
     /// How it ended, whatever comes before.

@@ -1,6 +1,6 @@
 //! The deployment: an address, whom to trust, and a maker of tokens. If the environment names none, one is started.
 
-use crate::{person::Person, server::Server, tokens::Tokens};
+use crate::{half_open, person::Person, server::Server, tokens::Tokens};
 use nexus_client::{Clock as _, Endpoint, SystemClock, Transport};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use rustls::{ClientConfig, RootCertStore};
@@ -9,7 +9,7 @@ use std::{
     env, fs,
     sync::{Arc, Mutex},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::OnceCell};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A deployment, and what this run calls its own in it.
@@ -24,6 +24,7 @@ pub struct World {
     ca: Option<Vec<u8>>,
     run: String,
     chance: Mutex<StdRng>,
+    impatient: OnceCell<Arc<World>>,
     /// By how much the deployment's clock is ahead of this machine's, milliseconds.
     ahead_ms: i64,
 }
@@ -66,13 +67,19 @@ impl World {
         let mut chance = StdRng::from_os_rng();
         let run = format!("{:06x}", chance.random::<u32>() & 0xff_ffff);
         let chance = Mutex::new(chance);
-        let mut world = Self { url, tokens, own, host, port, ca, run, chance, ahead_ms: 0 };
+        let mut world =
+            Self { url, tokens, own, host, port, ca, run, chance, impatient: OnceCell::new(), ahead_ms: 0 };
         // Whoever can't get in here need not try anything else.
         let world_now = Arc::new(world);
         let told = Person::new(&world_now, "clock").await.attach(&[]).await.attached.time_ms;
         world = Arc::into_inner(world_now).expect("the person is gone");
         world.ahead_ms = told - SystemClock.unix_ms();
         world
+    }
+
+    /// Another deployment of ours, with small limits.
+    pub async fn impatient(&self) -> Arc<World> {
+        self.impatient.get_or_init(async || Arc::new(half_open::impatient().await)).await.clone()
     }
 
     /// A name that nobody else has.
