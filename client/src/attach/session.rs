@@ -96,15 +96,15 @@ impl Session {
     }
 
     async fn attach(&mut self) -> Result<std::convert::Infallible, End> {
-        let mut cursors = lock(&self.tracker).begin(CURSORS_AT_ONCE);
+        let mut cursors = lock(&self.tracker).begin();
         let late = cursors.split_off(cursors.len().min(CURSORS_AT_ONCE));
         let deadline = Instant::now() + self.options.open_timeout;
         let opened = timeout_at(deadline, self.open(cursors)).await;
-        let mut frames = opened.map_err(|_| End::failed("the server doesn't answer"))??;
+        let (mut frames, token) = opened.map_err(|_| End::failed("the server doesn't answer"))??;
         let first = timeout_at(deadline, frames.message()).await;
         let first = first.map_err(|_| End::failed("the server doesn't answer"))?;
-        let attached = match first.map_err(|status| self.refused_open(status))?.and_then(|first| first.frame)
-        {
+        let first = first.map_err(|status| self.refused_open(status, token))?;
+        let attached = match first.and_then(|first| first.frame) {
             Some(Frame::Attached(attached)) => attached,
             Some(_) => return Err(self.violation("the first frame is not Attached")),
             None => return Err(End::failed("the server closed the stream")),
@@ -150,7 +150,8 @@ impl Session {
         }
     }
 
-    async fn open(&mut self, cursors: Vec<Cursor>) -> Result<Streaming<AttachResponse>, End> {
+    /// Opens a stream; gives it with the token that was used.
+    async fn open(&mut self, cursors: Vec<Cursor>) -> Result<(Streaming<AttachResponse>, String), End> {
         let token = match self.client.tokens().token(self.stale_token.as_deref()).await {
             Ok(token) => token,
             Err(TokenError::Unavailable(why)) => return Err(End::failed(why)),
@@ -160,25 +161,22 @@ impl Session {
         let request = self.client.authorized(request, &token).map_err(End::Final)?;
         let mut service =
             StreamServiceClient::new(self.client.transport()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        self.stale_token = Some(token);
         match service.attach(request).await {
-            Ok(frames) => Ok(frames.into_inner()),
-            Err(status) => Err(self.refused_open(status)),
+            Ok(frames) => Ok((frames.into_inner(), token)),
+            Err(status) => Err(self.refused_open(status, token)),
         }
     }
 
     /// What it means when a stream ends before its first frame.
-    fn refused_open(&mut self, status: Status) -> End {
+    fn refused_open(&mut self, status: Status, token: String) -> End {
         match verdict(&status) {
-            // `stale_token` stays: the next attempt needs another.
-            Verdict::Unauthenticated => End::TokenRefused,
-            outcome => {
-                self.stale_token = None;
-                if outcome == Verdict::Refused && status.code() != Code::ResourceExhausted {
-                    return End::Final(status);
-                }
-                status.into()
+            // The next attempt needs another. A server that doesn't answer refuses none.
+            Verdict::Unauthenticated => {
+                self.stale_token = Some(token);
+                End::TokenRefused
             }
+            Verdict::Refused if status.code() != Code::ResourceExhausted => End::Final(status),
+            _ => status.into(),
         }
     }
 

@@ -46,8 +46,6 @@ struct Conversation {
     cursor: u64,
     /// The seq that the stream sends next.
     next: u64,
-    /// The cursor was not given to this stream yet.
-    not_given: bool,
     /// The stream left out everything from the cursor to here.
     hole: Option<u64>,
     /// What came after the hole, until it is filled. Without a gap up to `next`.
@@ -65,14 +63,13 @@ impl Tracker {
         tracker
     }
 
-    /// The cursors for a new stream, of which it takes at most `at_once` when it opens.
-    pub(super) fn begin(&mut self, at_once: usize) -> Vec<Cursor> {
+    /// The cursors for a new stream.
+    pub(super) fn begin(&mut self) -> Vec<Cursor> {
         self.waiting = 0;
         let mut cursors = Vec::with_capacity(self.table.order.len());
-        for (place, id) in self.table.order.iter().enumerate() {
+        for id in &self.table.order {
             let Some(conversation) = self.table.conversations.get_mut(id) else { continue };
             conversation.waiting.clear();
-            conversation.not_given = place >= at_once;
             if self.holes == Holes::Fill {
                 conversation.hole = None;
                 conversation.next = conversation.cursor + 1;
@@ -91,12 +88,7 @@ impl Tracker {
                 self.stats.duplicates += 1;
             } else if event.seq == conversation.next {
                 conversation.next += 1;
-                conversation.not_given = false;
                 fresh.push(event);
-            } else if conversation.not_given {
-                // Live events of a conversation that the server doesn't know the cursor of yet: it will send them
-                // again from the cursor on.
-                break;
             } else {
                 let (seq, next) = (event.seq, conversation.next);
                 return Err(Violation(format!("event {seq} of {id} came where {next} is next")));
@@ -126,13 +118,10 @@ impl Tracker {
     pub(super) fn reset(&mut self, reset: Reset) -> Result<Reaction, Violation> {
         let reason = reset.reason();
         let Reset { conversation_id: id, first, last, .. } = reset;
-        if first == 0 || last + 1 < first {
+        if first == 0 || last.saturating_add(1) < first {
             return Err(Violation(format!("a Reset of {id} names the range {first}-{last}")));
         }
         let conversation = self.table.entry(&id);
-        if conversation.not_given && reason == ResetReason::NoCursor {
-            return Ok(Reaction::default());
-        }
         let mut items = Vec::new();
         if reason == ResetReason::Ahead {
             self.waiting -= conversation.waiting.len();

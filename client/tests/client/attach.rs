@@ -1,7 +1,7 @@
 //! Streams that break, repeat, skip, and fall silent.
 use std::time::Duration;
 
-use nexus_client::{AttachOptions, Attachment, Holes, Item, v1::attach_response::Frame, v1::*};
+use nexus_client::{AttachOptions, Attachment, Holes, Item, StaticToken, v1::attach_response::Frame, v1::*};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -131,6 +131,21 @@ async fn a_refused_token_is_renewed_and_in_the_end_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_refuses_no_token() {
+    let (fake, mut streams) = Fake::start();
+    let mut attachment = fake.client_with(StaticToken::new("only")).attach(from(3));
+    // A stream without its first frame; one whose Attach has no answer at all; one that ends at once.
+    let silent = streams.accept().await;
+    silent.gone().await;
+    fake.with(|state| state.silent_attaches = 1);
+    streams.accept().await.end(Status::unavailable("cut")).await;
+    let stream = streams.attached().await;
+    stream.events([4]).await;
+    assert_eq!(seqs(&mut attachment).await, (vec![4], 4));
+    assert_eq!(attachment.stats().streams, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_gap_is_read_from_the_history_and_live_events_wait() {
     let (fake, mut streams) = Fake::start();
     fake.fill_log(1_500);
@@ -254,19 +269,19 @@ async fn a_reported_hole_keeps_the_cursor_back_until_it_is_filled() {
 #[tokio::test(start_paused = true)]
 async fn more_cursors_than_fit_follow_the_attach() {
     let (fake, mut streams) = Fake::start();
+    fake.fill_log(9);
     let cursors = (0..12_000)
         .map(|n| Cursor { conversation_id: if n == 11_000 { "c".into() } else { n.to_string() }, seq: 7 });
     let options = AttachOptions { cursors: cursors.collect(), ..AttachOptions::default() };
     let mut attachment = fake.client().attach(options);
     let stream = streams.attached().await;
     assert_eq!(stream.request.cursors.len(), 5_000);
-    // The server can't know the cursor of "c" yet.
+    // The server can't know the cursor of "c" yet. When it comes the stream is past it, and sends nothing again.
     stream.reset(ResetReason::NoCursor, 1, 9).await;
+    assert_eq!(seqs(&mut attachment).await, (vec![8, 9], 9));
     stream.events([10]).await;
     stream.frame(Frame::CaughtUp(CaughtUp { conversations: 5_000 })).await;
-    attachment.next().await.unwrap();
-    stream.events([8, 9, 10]).await;
-    assert_eq!(seqs(&mut attachment).await, (vec![8, 9, 10], 10));
+    assert_eq!(seqs(&mut attachment).await, (vec![10], 10));
     stream.frame(Frame::CaughtUp(CaughtUp { conversations: 5_000 })).await;
     stream.frame(Frame::CaughtUp(CaughtUp { conversations: 2_000 })).await;
     assert_eq!(attachment.next().await.unwrap(), Item::CaughtUp);

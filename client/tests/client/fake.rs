@@ -40,6 +40,8 @@ pub struct State {
     pub pages: Vec<ListEventsRequest>,
     /// Statuses for the next Attach calls.
     pub refuse_attach: VecDeque<Status>,
+    /// So many Attach calls get no answer.
+    pub silent_attaches: u32,
     pub added_cursors: Vec<AddCursorsRequest>,
     /// How many clients were made.
     pub clients: u64,
@@ -103,7 +105,8 @@ pub struct Streams(mpsc::UnboundedReceiver<Accepted>);
 
 impl Streams {
     pub async fn accept(&mut self) -> Accepted {
-        self.0.recv().await.expect("the server lives")
+        let accepted = tokio::time::timeout(std::time::Duration::from_secs(3_600), self.0.recv());
+        accepted.await.expect("the client attaches within an hour").expect("the server lives")
     }
 
     /// The next stream, after its first frame.
@@ -152,12 +155,17 @@ impl Fake {
 
     /// A client, with ids of its own.
     pub fn client(&self) -> Client {
+        self.client_with(Tokens)
+    }
+
+    /// A client with these tokens.
+    pub fn client_with(&self, tokens: impl TokenSource) -> Client {
         let seed = Some(self.with(|state| {
             state.clients += 1;
             state.clients
         }));
         let options = ClientOptions { clock: Some(Arc::new(SlowClock)), seed, ..ClientOptions::default() };
-        Client::with_options(Transport::new(self.routes()), Tokens, options)
+        Client::with_options(Transport::new(self.routes()), tokens, options)
     }
 
     pub fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -192,6 +200,14 @@ impl StreamService for Fake {
     async fn attach(&self, request: Request<AttachRequest>) -> Answer<Self::AttachStream> {
         if let Some(status) = self.with(|state| state.refuse_attach.pop_front()) {
             return Err(status);
+        }
+        let silent = self.with(|state| {
+            let silent = state.silent_attaches > 0;
+            state.silent_attaches -= u32::from(silent);
+            silent
+        });
+        if silent {
+            std::future::pending::<()>().await;
         }
         let token = request.metadata().get("authorization").unwrap().to_str().unwrap().to_owned();
         let (frames, receiver) = mpsc::channel(1);
