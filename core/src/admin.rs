@@ -40,9 +40,11 @@ pub async fn start(
 }
 
 async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
-    match seen.store.health() {
-        Ok(()) => (StatusCode::OK, "ready\n".into()),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    match (seen.store.health(), seen.store.room()) {
+        (Ok(()), Ok(())) => (StatusCode::OK, "ready\n".into()),
+        // What was said can still be read and attached to: whoever routes by this shall go on.
+        (Ok(()), Err(full)) => (StatusCode::OK, format!("ready, for reading only: {full}\n")),
+        (Err(error), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
 }
 

@@ -231,10 +231,19 @@ async fn settle(conversations: Arc<Conversations>, stop: CancellationToken) {
     }
 }
 
-/// Says through the health service whether the store is well, so that edges send nothing to a node that can't append.
+/// Says through the health service whether the store is well, so that edges send nothing to a node whose store failed.
+/// One whose disk is full still reads, and only says so in the log.
 async fn watch(store: Arc<EmbeddedStore>, health: HealthReporter, stop: CancellationToken) {
     let mut was = None;
+    let mut had_room = true;
     loop {
+        let room = store.room();
+        match (&room, had_room) {
+            (Err(error), true) => tracing::error!(%error, "only reading works"),
+            (Ok(()), false) => tracing::info!("there is room on the disk again: writing works"),
+            _ => {}
+        }
+        had_room = room.is_ok();
         let now = store.health();
         let well = now.is_ok();
         if was != Some(well) {

@@ -8,13 +8,13 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-const WRITERS: usize = 4;
-const MESSAGES: usize = 60;
+pub const WRITERS: usize = 4;
+pub const MESSAGES: usize = 60;
 const KILLS: usize = 3;
 /// Longer than anything here takes; only a failure waits for it.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
-async fn group(owner: &Client, members: &[String]) -> String {
+pub async fn group(owner: &Client, members: &[String]) -> String {
     let members = members.iter().map(|user| v1::MemberRole { user: user.clone(), role: 0 }).collect();
     let mut pending = owner.prepare(v1::CreateConversationRequest {
         kind: v1::ConversationKind::Group as i32,
@@ -26,7 +26,7 @@ async fn group(owner: &Client, members: &[String]) -> String {
 }
 
 /// Sends one after the other, each until it is acknowledged. Gives client id to seq.
-async fn write(client: Client, conversation: String, who: usize) -> HashMap<String, u64> {
+pub async fn write(client: Client, conversation: String, who: usize) -> HashMap<String, u64> {
     let mut acknowledged = HashMap::new();
     for n in 0..MESSAGES {
         let content = v1::Content { text: format!("{who}/{n}"), ..Default::default() };
@@ -48,7 +48,7 @@ async fn write(client: Client, conversation: String, who: usize) -> HashMap<Stri
 }
 
 /// Follows a conversation until it has seen as many messages as will be written.
-async fn follow(client: Client, conversation: String, cursor: u64) -> BTreeMap<u64, v1::Event> {
+pub async fn follow(client: Client, conversation: String, cursor: u64) -> BTreeMap<u64, v1::Event> {
     let cursors = vec![v1::Cursor { conversation_id: conversation.clone(), seq: cursor }];
     let mut attachment = client.attach(AttachOptions { cursors, ..Default::default() });
     let mut seen: BTreeMap<u64, v1::Event> = BTreeMap::new();

@@ -1,11 +1,17 @@
 //! The program as its users run it: a real process, TLS, real clients; killed and started again.
 //!
-//! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it.
-//! - [`start`], [`configuration`]: what its start says when it can't.
+//! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it. [`talk`]: what was acknowledged.
+//! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
+//! - [`stop`]: how it ends. [`disk`], [`torn`]: faults of the disk.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod chat;
 mod configuration;
+mod directory;
+mod disk;
 mod durability;
 mod server;
 mod start;
+mod stop;
+mod talk;
+mod torn;

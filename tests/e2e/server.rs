@@ -4,11 +4,16 @@ use nexus_client::{Client, DevelopmentTokens, Endpoint};
 use std::{
     fs::{self, File},
     net::TcpListener,
-    path::Path,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -27,16 +32,58 @@ impl Server {
 
     /// With settings of its own, by their environment variables.
     pub async fn start_with(settings: Vec<(&'static str, String)>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { folder: TempDir::new().unwrap(), port, settings, child: None };
+        let mut server = Self::prepared(settings);
         server.begin().await;
         server
     }
 
-    /// Starts the process and waits until it answers.
-    pub async fn begin(&mut self) {
+    /// A folder and a port, for a server that isn't started yet.
+    pub fn prepared(settings: Vec<(&'static str, String)>) -> Self {
+        Self { folder: TempDir::new().unwrap(), port: free_port(), settings, child: None }
+    }
+
+    /// A file or folder of its data.
+    pub fn data(&self, path: &str) -> PathBuf {
+        self.folder.path().join("data").join(path)
+    }
+
+    /// The program as it is started.
+    pub fn command(&self) -> Command {
         let mut command = command(self.folder.path(), self.port);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Sends a signal, such as "TERM".
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([format!("-{name}"), pid]).status().unwrap().success());
+    }
+
+    /// Waits until the process has ended. Its exit code, or minus the signal.
+    pub async fn ended(&mut self) -> i32 {
+        let mut child = self.child.take().unwrap();
+        let ended = async {
+            loop {
+                if let Some(status) = child.try_wait().unwrap() {
+                    return status.code().unwrap_or_else(|| -status.signal().unwrap());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(START, ended).await {
+            Ok(code) => code,
+            Err(_) => panic!("it does not end: {}", self.log()),
+        }
+    }
+
+    /// Starts the process and waits until it answers.
+    pub async fn begin(&mut self) {
+        self.begin_as(self.command()).await;
+    }
+
+    /// The same with a command of the test's own.
+    pub async fn begin_as(&mut self, mut command: Command) {
         let log = File::create(self.folder.path().join("nexus.log")).unwrap();
         self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let ready = async {
@@ -85,6 +132,20 @@ impl Drop for Server {
             self.kill();
         }
     }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What an address in plain HTTP answers, header and all.
+pub async fn get(port: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(port).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// The program, told to use this folder and port and nothing else.

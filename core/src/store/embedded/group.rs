@@ -114,6 +114,11 @@ impl Operation {
         }
     }
 
+    /// Whether it only stores what follows from the log.
+    pub fn is_view(&self) -> bool {
+        matches!(self, Self::Cells(_, Sync::Later))
+    }
+
     fn sync(&self) -> Sync {
         match self {
             Self::Cells(_, sync) => *sync,

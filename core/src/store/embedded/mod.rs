@@ -79,6 +79,11 @@ impl EmbeddedStore {
         self.shared.check()
     }
 
+    /// Whether the disk has room, so that writes are taken. Reads need none, and writes are taken again by themselves.
+    pub fn room(&self) -> Result<(), StoreError> {
+        writer::room(&self.shared)
+    }
+
     /// Writes, and ignores the outcome of what has no condition.
     async fn write(&self, operation: Operation) -> Result<(), StoreError> {
         self.writer.submit(operation).await.map(drop)

@@ -11,7 +11,8 @@ pub struct Options {
     pub cache_bytes: u64,
 
     /// Free bytes of the disk below which nothing more is written. It leaves room for what is in memory and for
-    /// merging files, which need space to give space back.
+    /// merging files, which need space to give space back. What follows from the log, and readers need, is written
+    /// down to a quarter of it.
     #[config(default = 67108864, env = "NEXUS_STORE_MIN_FREE_BYTES")]
     pub min_free_bytes: u64,
 

@@ -156,11 +156,13 @@ fn run(shared: &Shared, mut last: Mark, mut queue: mpsc::Receiver<Job>) {
 /// Decides and writes a group, and then answers all of it: a refusal too may rest on what only this group holds.
 fn write(shared: &Shared, last: &mut Mark, jobs: Vec<Job>) {
     let mut group = Group::new(&shared.tables, Sync::Later);
-    let full = room(shared).err();
+    let (full, narrow) = (room(shared).err(), above(shared, shared.options.min_free_bytes / 4).err());
     let mut answers = Vec::with_capacity(jobs.len());
     // Whoever has stopped waiting was told that the outcome is unknown: never doing it is one of them.
     for job in jobs.into_iter().filter(|job| !job.answer.is_closed()) {
-        let answer = match (&job.operation, shared.check(), &full) {
+        // Views are stored before they are read: there is room for what they lack of a log that can't grow.
+        let full = if job.operation.is_view() { &narrow } else { &full };
+        let answer = match (&job.operation, shared.check(), full) {
             (_, Err(failed), _) => Err(failed),
             (Operation::Settle, ..) | (_, _, None) => group.add(job.operation),
             (_, _, Some(full)) => Err(full.clone()),
@@ -210,15 +212,21 @@ fn persist(shared: &Shared, last: &mut Mark, group: Group<'_>, operations: usize
 }
 
 /// Refuses while the disk is almost full, because a write that fails half-way stops the store.
-fn room(shared: &Shared) -> Result<(), StoreError> {
-    let least = shared.options.min_free_bytes;
+pub fn room(shared: &Shared) -> Result<(), StoreError> {
+    above(shared, shared.options.min_free_bytes)
+}
+
+fn above(shared: &Shared, least: u64) -> Result<(), StoreError> {
     match shared.directory.free_bytes() {
         Ok(free) => {
             shared.metrics.free_bytes.set(free.min(i64::MAX as u64) as i64);
             if free >= least {
                 return Ok(());
             }
-            Err(refused(format!("disk almost full: {free} bytes are free, min_free_bytes is {least}")))
+            let set = shared.options.min_free_bytes;
+            Err(refused(format!(
+                "disk almost full: {free} bytes are free, and core.store.min_free_bytes is {set}; free some"
+            )))
         }
         Err(error) => Err(refused(format!("can't tell how full the disk is: {error}"))),
     }
