@@ -4,7 +4,7 @@
 //! - [`world`]: the deployment. [`tokens`]: their maker. [`forged`]: tokens to be refused. [`person`]: somebody who uses it. [`stream`]:
 //!   what an attached device gets. [`refusal`]: what a refusal must say.
 //! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`];
-//!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`].
+//!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`].
 //! - [`bad_input`]: at every method, by [`raw`] requests. [`half_open`]: connections that don't go on. [`slow`]: streams
 //!   that nobody reads.
 //!
@@ -18,6 +18,7 @@ mod exactly_once;
 mod forged;
 mod half_open;
 mod history;
+mod limits;
 mod markers;
 mod membership;
 mod messages;
@@ -114,6 +115,12 @@ fn all() -> Vec<(String, Test)> {
             conversations_are_listed_by_activity,
             members_are_listed_by_name,
         }
+        limits {
+            a_message_has_so_many_kinds_of_reactions,
+            a_conversation_has_so_many_pins,
+            people_come_by_the_hundred,
+            attach_takes_so_many_cursors,
+        }
         markers {
             the_highest_marker_wins,
             unread_are_the_messages_above_it,
@@ -148,9 +155,8 @@ fn all() -> Vec<(String, Test)> {
         let name = format!("bad_input::{method}");
         let test: Test = match state {
             State::Later => Box::new(|world| Box::pin(bad_input::of_later_method(world, method))),
-            State::Now | State::Development => {
-                Box::new(|world| Box::pin(bad_input::of_method(world, method)))
-            }
+            State::Now => Box::new(|world| Box::pin(bad_input::of_method(world, method))),
+            State::Development => Box::new(|world| Box::pin(bad_input::of_development_method(world, method))),
         };
         tests.push((name, test));
     }

@@ -43,6 +43,10 @@ impl Tokens {
         if let Some(ttl) = wanted.ttl {
             command.args(["--ttl", ttl]);
         }
+        // What is said to this suite is not said to the program.
+        for ours in ["NEXUS_ADDRESS", "NEXUS_CA", "NEXUS_TOKEN_COMMAND", "NEXUS_TOKEN_SECRET"] {
+            command.env_remove(ours);
+        }
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }

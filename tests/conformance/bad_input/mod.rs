@@ -92,6 +92,15 @@ pub async fn of_method(world: Arc<World>, method: String) {
     assert!(complaints.is_empty(), "{} wrong answers:\n  {}", complaints.len(), complaints.join("\n  "));
 }
 
+/// A method that only a deployment for development has.
+pub async fn of_development_method(world: Arc<World>, method: String) {
+    let ask = Ask::anonymous(&format!("/nexus.v1.{method}"), &[]);
+    let status = Raw::connect(&world).await.ask(&ask).await.unwrap().status();
+    if status.code() != Code::Unimplemented {
+        of_method(world, method).await;
+    }
+}
+
 /// A method that is not there yet says so by its name.
 pub async fn of_later_method(world: Arc<World>, method: String) {
     let ann = crate::person::Person::new(&world, "ann").await;
