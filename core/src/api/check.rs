@@ -36,6 +36,8 @@ impl Default for Limits {
 pub const TITLE: usize = 256;
 /// Bytes of a topic.
 pub const TOPIC: usize = 1024;
+/// Greatest least time between two messages in slow mode, in seconds.
+pub const SLOW_MODE_SECONDS: u32 = 6 * 60 * 60;
 /// Bytes of a reaction.
 pub const REACTION: usize = 64;
 /// Entries of a page if the request doesn't say.
@@ -173,6 +175,10 @@ impl Limits {
         }
         if content.metadata.len() > 16 {
             return Err(invalid("content.metadata", "at most 16 entries are allowed"));
+        }
+        if let Some(origin) = &content.forwarded {
+            text("content.forwarded.conversation_id", &origin.conversation_id, 0, 64)?;
+            text("content.forwarded.sender", &origin.sender, 0, 64)?;
         }
         if let Some(encrypted) = &content.encrypted {
             text("content.encrypted.scheme", &encrypted.scheme, 1, 32)?;

@@ -2,7 +2,7 @@
 
 use super::{
     Api, check,
-    check::{TITLE, TOPIC, client_id, invalid, one_of, place, text},
+    check::{SLOW_MODE_SECONDS, TITLE, TOPIC, client_id, invalid, one_of, place, text},
     identity::{Caller, caller},
     status, wire,
 };
@@ -15,6 +15,7 @@ use nexus_proto::v1::{
     self, ConversationKind, MemberRole, Role, Visibility, conversation_service_server::ConversationService,
     event::Body,
 };
+use std::cmp::Reverse;
 use tonic::{Request, Response, Status};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -32,7 +33,9 @@ impl Api {
         let markers =
             self.conversations.markers_of(&look.place, &caller.user).await.map_err(status::fault)?;
         let mentions = self.mentions(look, caller, markers.read).await?;
-        Ok(wire::conversation(look, &caller.user, markers, mentions))
+        let preferences = self.conversations.preferences(&look.place, &caller.user, look.head.messages);
+        let preferences = preferences.await.map_err(status::fault)?;
+        Ok(wire::conversation(look, &caller.user, markers, mentions, preferences))
     }
 
     /// The heads of all conversations that the caller may be in, most recently active first.
@@ -169,7 +172,10 @@ impl ConversationService for Api {
         let mut next_page_token = String::new();
         let mut last = String::new();
         for (head, place) in self.heads(&caller).await? {
-            if after.as_ref().is_some_and(|(time, from)| (-head.last_at, &place) <= (-time, from)) {
+            if after
+                .as_ref()
+                .is_some_and(|(time, from)| (Reverse(head.last_at), &place) <= (Reverse(*time), from))
+            {
                 continue;
             }
             if conversations.len() == size {
@@ -200,15 +206,20 @@ impl ConversationService for Api {
         }
         r.visibility.map(|v| one_of::<Visibility>("visibility", v, None)).transpose()?;
         r.post_role.map(|v| one_of::<Role>("post_role", v, None)).transpose()?;
-        if r.slow_mode_seconds.is_some() {
-            return Err(status::later("slow mode"));
+        let nothing = r.title.is_none() && r.topic.is_none() && r.visibility.is_none();
+        if nothing && r.post_role.is_none() && r.slow_mode_seconds.is_none() {
+            return Err(invalid("title", "this or another field must be given: nothing would change"));
+        }
+        if let Some(seconds) = r.slow_mode_seconds.filter(|seconds| *seconds > SLOW_MODE_SECONDS) {
+            let why = format!("is {seconds}, at most {SLOW_MODE_SECONDS} are allowed");
+            return Err(invalid("slow_mode_seconds", why));
         }
         let body = Body::ConversationChanged(v1::ConversationChanged {
             title: r.title.clone(),
             topic: r.topic.clone(),
             visibility: r.visibility,
             post_role: r.post_role,
-            slow_mode_seconds: None,
+            slow_mode_seconds: r.slow_mode_seconds,
         });
         let receipt = self.append(&request, &r.conversation_id, &r.client_id, 0, body).await?;
         Ok(Response::new(v1::UpdateConversationResponse { receipt }))
@@ -299,15 +310,18 @@ impl ConversationService for Api {
 
     async fn list_directory(
         &self,
-        _: Request<v1::ListDirectoryRequest>,
+        request: Request<v1::ListDirectoryRequest>,
     ) -> Answer<v1::ListDirectoryResponse> {
-        Err(status::later("ListDirectory"))
+        let caller = caller(&request)?;
+        Ok(Response::new(self.listed(&caller, request.get_ref()).await?))
     }
 
     async fn set_preferences(
         &self,
-        _: Request<v1::SetPreferencesRequest>,
+        request: Request<v1::SetPreferencesRequest>,
     ) -> Answer<v1::SetPreferencesResponse> {
-        Err(status::later("SetPreferences"))
+        let caller = caller(&request)?;
+        let preferences = Some(self.prefer(&caller, request.get_ref()).await?);
+        Ok(Response::new(v1::SetPreferencesResponse { preferences }))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
 //! - [`framing`]: a request is one message.
-//! - `conversations`, `messages`, `history`, `markers`: a service each.
+//! - `conversations` (with `directory` and `preferences`), `messages`, `history`, `markers`: a service each.
 //! - [`stream`]: attaching; a service by hand. [`presence`]: presence and typing.
 //! - [`development`]: tokens and the lobby, in development only.
 //! - [`later`]: what is not there yet.
@@ -11,12 +11,14 @@
 pub mod check;
 mod conversations;
 pub mod development;
+mod directory;
 pub mod framing;
 mod history;
 pub mod identity;
 pub mod later;
 mod markers;
 mod messages;
+mod preferences;
 pub mod presence;
 pub mod status;
 pub mod stream;

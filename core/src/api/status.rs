@@ -22,6 +22,10 @@ pub fn refusal(refusal: Refusal) -> Status {
         Refusal::Exists => Status::already_exists(message),
         Refusal::Denied(_) => Status::permission_denied(message),
         Refusal::State(_) => Status::failed_precondition(message),
+        Refusal::Slow { wait } => {
+            let details = ErrorDetails::with_retry_info(Some(wait));
+            Status::with_error_details(Code::FailedPrecondition, message, details)
+        }
         Refusal::Beyond { .. } => Status::out_of_range(message),
         Refusal::Full { what, .. } => {
             let details = ErrorDetails::with_quota_failure_violation(what, &message);

@@ -53,7 +53,13 @@ fn message(seq: Seq, MessageRow { text, reactions }: MessageRow) -> v1::Message 
 }
 
 /// A conversation as one user sees it.
-pub fn conversation(look: &Look, user: &User, markers: Markers, mentions: u32) -> v1::Conversation {
+pub fn conversation(
+    look: &Look,
+    user: &User,
+    markers: Markers,
+    mentions: u32,
+    preferences: v1::Preferences,
+) -> v1::Conversation {
     let (about, head) = (&look.about, &look.head);
     let peer = about.pair.iter().find(|name| name.as_str() != user.as_str());
     let current = look.intervals.current();
@@ -79,7 +85,7 @@ pub fn conversation(look: &Look, user: &User, markers: Markers, mentions: u32) -
         unread_count: current.map_or(0, |_| head.messages.saturating_sub(markers.read_messages)),
         mention_count: mentions,
         pinned: about.pinned.clone(),
-        preferences: None,
+        preferences: current.map(|_| preferences),
         reflects: look.reflects,
     }
 }

@@ -42,6 +42,15 @@ pub enum Hint {
         /// The encoded message.
         body: Bytes,
     },
+    /// An encoded `nexus.v1.Ephemeral` for a user's own streams.
+    Account {
+        /// The user's tenant.
+        tenant: Tenant,
+        /// The user.
+        user: User,
+        /// The encoded message.
+        body: Bytes,
+    },
     /// How a user is, an encoded `nexus.v1.Ephemeral`, for those who share one of these conversations with them. Each of
     /// their streams hears it once.
     Presence {
@@ -61,15 +70,15 @@ impl Hint {
     pub fn lane(&self) -> u16 {
         match self {
             Hint::Appended { place, .. } | Hint::Ephemeral { place, .. } => lane_of(place),
-            Hint::Memberships { tenant, user } | Hint::Presence { tenant, user, .. } => {
-                lane_of_user(tenant, user)
-            }
+            Hint::Memberships { tenant, user }
+            | Hint::Account { tenant, user, .. }
+            | Hint::Presence { tenant, user, .. } => lane_of_user(tenant, user),
         }
     }
 
     /// Whether somebody must make up for it when it is lost.
     pub fn matters(&self) -> bool {
-        !matches!(self, Hint::Ephemeral { .. } | Hint::Presence { .. })
+        !matches!(self, Hint::Ephemeral { .. } | Hint::Account { .. } | Hint::Presence { .. })
     }
 
     /// About how many bytes it holds.
@@ -77,7 +86,7 @@ impl Hint {
         match self {
             Hint::Appended { events, .. } => events.iter().map(Event::size).sum(),
             Hint::Memberships { .. } => 128,
-            Hint::Ephemeral { body, .. } => 128 + body.len(),
+            Hint::Ephemeral { body, .. } | Hint::Account { body, .. } => 128 + body.len(),
             Hint::Presence { conversations, body, .. } => 128 + 16 * conversations.len() + body.len(),
         }
     }

@@ -54,6 +54,12 @@ pub enum Refusal {
     /// Not in the state that the conversation is in.
     #[error("{0}")]
     State(&'static str),
+    /// Slow mode: one's last message is too young.
+    #[error("slow mode: your next message can be sent in {} s", wait.as_secs_f64().ceil())]
+    Slow {
+        /// How much longer.
+        wait: Duration,
+    },
     /// The id is beyond the retry horizon.
     #[error("client_id is beyond the retry horizon of {} h: nothing was appended; read the history instead", horizon.as_secs() / 3600)]
     Beyond {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::domain::{Seq, User};
 use nexus_proto::v1::{ConversationKind, MembersAdded, Role, Visibility, event::Body};
+use std::time::Duration;
 
 /// Limits of a conversation.
 #[derive(Debug, Clone)]
@@ -36,8 +37,8 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The body of the event to append, or why there is none.
-    pub fn decide(&self, rows: &Rows, command: &Command) -> Result<Body, Refusal> {
+    /// The body of the event to append at a time (Unix milliseconds), or why there is none.
+    pub fn decide(&self, rows: &Rows, command: &Command, at: i64) -> Result<Body, Refusal> {
         if let Body::ConversationCreated(_) = &command.body {
             return if rows.about().is_some() { Err(Refusal::Exists) } else { Ok(command.body.clone()) };
         }
@@ -52,7 +53,7 @@ impl Rules {
                 _ => Refusal::NoConversation,
             });
         };
-        let case = Case { rules: self, rows, about, member, sender: &command.sender };
+        let case = Case { rules: self, rows, about, member, sender: &command.sender, at };
         case.decide(command)
     }
 
@@ -88,6 +89,8 @@ struct Case<'a> {
     about: &'a About,
     member: &'a Member,
     sender: &'a User,
+    /// When the event will be accepted, Unix milliseconds.
+    at: i64,
 }
 
 impl Case<'_> {
@@ -108,6 +111,7 @@ impl Case<'_> {
             Body::MessageSent(b) => {
                 let needed = self.about.post_role().max(Role::Member);
                 self.at_least(needed, "your role may not send messages in this conversation")?;
+                self.not_too_soon()?;
                 if b.reply_to > 0 {
                     self.visible(b.reply_to)?;
                 }
@@ -169,6 +173,17 @@ impl Case<'_> {
 
     fn at_least(&self, role: Role, why: &'static str) -> Result<(), Refusal> {
         if self.member.role >= role as i32 { Ok(()) } else { Err(Refusal::Denied(why)) }
+    }
+
+    fn not_too_soon(&self) -> Result<(), Refusal> {
+        let pause = i64::from(self.about.slow_mode_seconds) * 1000;
+        if pause == 0 || self.member.role >= Role::Admin as i32 || self.member.spoke_at == 0 {
+            return Ok(());
+        }
+        match u64::try_from(self.member.spoke_at + pause - self.at) {
+            Ok(wait) if wait > 0 => Err(Refusal::Slow { wait: Duration::from_millis(wait) }),
+            _ => Ok(()),
+        }
     }
 
     fn not_direct(&self) -> Result<(), Refusal> {

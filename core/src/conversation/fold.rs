@@ -1,7 +1,7 @@
 //! What an event does to the views. Pure: the rows that an event touches are given, and changed.
 
 use super::{
-    list,
+    directory, list,
     rows::{self, About, Key, Member, MessageRow, Text},
 };
 use crate::{
@@ -28,6 +28,8 @@ pub enum Place {
     Markers,
     /// A user's memberships.
     Memberships(User),
+    /// The tenant's directory.
+    Directory,
 }
 
 /// A cell that a fold changed.
@@ -108,6 +110,8 @@ impl Rows {
     /// Folds one event in. Its keys ([`touched`]) must be known. Returns the cells that changed.
     pub fn fold(&mut self, event: &Event, body: &Body) -> Vec<Change> {
         let mut out = Out { event, changes: Vec::new() };
+        let shown = matches!(body, Body::ConversationCreated(_) | Body::ConversationChanged(_));
+        let before = self.about.clone().filter(|_| shown);
         match body {
             Body::ConversationCreated(b) => {
                 let pair =
@@ -161,6 +165,7 @@ impl Rows {
                 let row = MessageRow { text, ..MessageRow::default() };
                 out.main(Key::Message(event.seq), &row.text);
                 out.marker(&event.sender);
+                self.spoke(event, &mut out);
                 self.messages.insert(event.seq, Some(row));
                 if b.thread > 0 {
                     out.main(Key::Thread(b.thread, event.seq), &Text::default());
@@ -204,6 +209,10 @@ impl Rows {
                 }
             }
         }
+        if let (true, Some(about)) = (shown, &self.about) {
+            let cells = directory::changes(before.as_ref(), about, event.seq);
+            out.changes.extend(cells.into_iter().map(|cell| (Place::Directory, cell)));
+        }
         out.changes
     }
 
@@ -242,6 +251,17 @@ impl Rows {
             },
             out,
         );
+    }
+
+    /// In slow mode the next message depends on this one's time.
+    fn spoke(&mut self, event: &Event, out: &mut Out<'_>) {
+        if self.about.as_ref().is_none_or(|about| about.slow_mode_seconds == 0) {
+            return;
+        }
+        if let Some(Some(member)) = self.members.get_mut(&event.sender) {
+            member.spoke_at = event.time_ms;
+            out.main(Key::Member(event.sender.clone()), member);
+        }
     }
 
     fn change_role(&mut self, user: &str, role: i32, out: &mut Out<'_>) {

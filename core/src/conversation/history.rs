@@ -200,7 +200,7 @@ impl Look {
     pub async fn thread(&self, root: Seq, anchor: Anchor, limit: usize) -> Result<Page, ReadError> {
         let end = self.head.last_seq;
         let (low, high, down) = match anchor {
-            Anchor::Before(seq) => (root + 1, seq.saturating_sub(1).min(end), true),
+            Anchor::Before(seq) => (root.saturating_add(1), seq.saturating_sub(1).min(end), true),
             Anchor::After(seq) | Anchor::Around(seq) => (seq.saturating_add(1), end, false),
         };
         let seqs: Vec<Seq> = {

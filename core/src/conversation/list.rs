@@ -2,6 +2,7 @@
 //!
 //! - `Memberships(tenant, user)`, a row per conversation: `p` is written *before* the event that makes one a member, so
 //!   that the rows are a superset; `s` says after an event whether one was a member then.
+//!   Other columns of these rows are the user's own settings ([`super::preferences`]).
 //! - `Markers(place)`, a row per user: `r` the read marker, `d` the delivered one. The time of a cell is the marker's
 //!   seq, so the greatest wins; the value is the number of messages up to there.
 
@@ -44,7 +45,7 @@ fn marker_cell(user: &User, column: Bytes, at: Seq, messages: u64) -> Cell {
     Cell { row: Bytes::copy_from_slice(user.as_str().as_bytes()), column, at, value }
 }
 
-fn row_of(place: &Place) -> Bytes {
+pub(super) fn row_of(place: &Place) -> Bytes {
     Bytes::copy_from_slice(place.conversation.0.as_bytes())
 }
 

@@ -3,6 +3,7 @@
 //! - [`command`]: what somebody wants, and why it may be refused.
 //! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`]. Both are pure.
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
+//! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
 //! - `writer`: the queue of a conversation, and its batches; `batch`: what one comes to.
 //! - [`history`]: reading the past, as the members may see it.
 //! - [`membership`]: when somebody was a member. [`rebuild`]: making the views anew. [`metrics`].
@@ -11,11 +12,13 @@
 mod batch;
 pub mod command;
 pub mod decide;
+pub mod directory;
 pub mod fold;
 pub mod history;
 pub mod list;
 pub mod membership;
 pub mod metrics;
+pub mod preferences;
 pub mod rebuild;
 pub mod rows;
 pub mod views;

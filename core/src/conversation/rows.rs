@@ -113,6 +113,9 @@ pub struct Member {
     /// Last seqs of the spans; one fewer than `from` while a member.
     #[prost(uint64, repeated, tag = "3")]
     pub to: Vec<Seq>,
+    /// Time of their last message that was sent in slow mode, Unix milliseconds.
+    #[prost(int64, tag = "4")]
+    pub spoke_at: i64,
 }
 
 impl Member {

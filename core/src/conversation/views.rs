@@ -4,6 +4,7 @@
 //! are folded again, which changes nothing that was stored already.
 
 use super::{
+    directory,
     fold::{self, Change, Rows, touched},
     list,
     rows::{self, About, Key, Member},
@@ -132,6 +133,9 @@ impl Views {
                 fold::Place::Memberships(user) => {
                     let partition = Partition::Memberships(self.place.tenant.clone(), user);
                     (partition, list::membership(&self.place, cell))
+                }
+                fold::Place::Directory => {
+                    (Partition::Directory(self.place.tenant.clone()), directory::entry(&self.place, cell))
                 }
             };
             self.waiting.entry(partition).or_default().push(cell);

@@ -4,6 +4,7 @@ use super::{
     Shared,
     batch::Plan,
     command::{Command, CommandError, Receipt, Refusal},
+    directory,
     fold::{Rows, touched},
     list,
     rows::Key,
@@ -200,6 +201,7 @@ impl Conversation {
         if !plan.joining.is_empty() {
             list::point(&*self.shared.store, &self.place, plan.joining.clone(), tail.last_seq() + 1).await?;
         }
+        directory::point(&*self.shared.store, &self.place, &plan.changes).await?;
         let timer = self.shared.metrics.append_seconds.start_timer();
         let appended = self.log.append(tail, &plan.entries, &mut turn.noted).await?;
         timer.observe_duration();
@@ -306,7 +308,7 @@ impl Conversation {
                     continue;
                 }
             }
-            match self.shared.settings.rules.decide(rows, &pending.command) {
+            match self.shared.settings.rules.decide(rows, &pending.command, time_ms) {
                 Err(refusal) => {
                     plan.refused.insert(index, refusal);
                 }

@@ -99,9 +99,22 @@ impl Delivery {
         }
         let frame = frame::ephemeral(body);
         for stream in streams.into_values().filter(|stream| stream.caller.user != *user) {
-            let told = stream.outbox.offer_lossy(&frame);
-            if told { self.metrics.ephemeral.inc() } else { self.metrics.ephemeral_dropped.inc() }
+            self.offer_news(&stream, &frame);
         }
+    }
+
+    /// Passes on that something of a user's own changed, to all of their streams: it is not what `no_ephemeral` leaves
+    /// out.
+    pub(super) fn hear_account(&self, tenant: &Tenant, user: &User, body: &Bytes) {
+        let frame = frame::ephemeral(body);
+        for stream in self.attached.of(tenant, user) {
+            self.offer_news(&stream, &frame);
+        }
+    }
+
+    fn offer_news(&self, stream: &Stream, frame: &Bytes) {
+        let told = stream.outbox.offer_lossy(frame);
+        if told { self.metrics.ephemeral.inc() } else { self.metrics.ephemeral_dropped.inc() }
     }
 }
 

@@ -80,6 +80,7 @@ impl Delivery {
                     let but = (!frame::is_for_oneself(&body)).then_some(&from);
                     self.lanes.find(&place, |hub| hub.tell(&frame, but, &self.metrics));
                 }
+                Heard::Hint(Hint::Account { tenant, user, body }) => self.hear_account(&tenant, &user, &body),
                 Heard::Hint(Hint::Presence { tenant, user, conversations, body }) => {
                     self.hear_presence(&tenant, &user, &conversations, &body);
                 }

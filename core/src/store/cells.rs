@@ -25,6 +25,8 @@ pub enum Partition {
     Memberships(Tenant, User),
     /// Read and delivered markers of a conversation's members.
     Markers(Place),
+    /// The public channels of a tenant.
+    Directory(Tenant),
 }
 
 /// A cell to write.

@@ -395,6 +395,8 @@ async fn partitions_are_apart(store: &dyn Store) {
         Partition::Reflects(place(1)),
         Partition::Reflects(place(2)),
         Partition::Markers(place(1)),
+        Partition::Directory(user("t")),
+        Partition::Directory(user("ta")),
         Partition::Memberships(user("t"), user("a")),
         Partition::Memberships(user("t"), user("ab")),
         Partition::Memberships(user("ta"), user("b")),

@@ -126,6 +126,21 @@ impl Stage {
                 let page_token = "a".to_owned();
                 (ann, encoded(v1::ListMembersRequest { conversation_id, page_size: 5, page_token, at_least }))
             }
+            "ConversationService/ListDirectory" => {
+                let (page_token, prefix) = (String::new(), "t".to_owned());
+                (ann, encoded(v1::ListDirectoryRequest { page_size: 5, page_token, prefix }))
+            }
+            "ConversationService/SetPreferences" => {
+                let notifications = Some(v1::NotificationLevel::Mentions as i32);
+                (
+                    ann,
+                    encoded(v1::SetPreferencesRequest {
+                        conversation_id,
+                        notifications,
+                        ..Default::default()
+                    }),
+                )
+            }
             "DevelopmentService/CreateToken" => {
                 let (tenant, device) = (ann.tenant.clone(), "phone".to_owned());
                 (ann, encoded(v1::CreateTokenRequest { user: eve, tenant, device }))
@@ -210,6 +225,7 @@ impl Stage {
         };
         let empty = match method {
             "ConversationService/ListConversations"
+            | "ConversationService/ListDirectory"
             | "PresenceService/GetPresence"
             | "StreamService/Attach" => Code::Ok,
             // Without an id it names a stream that isn't there.

@@ -85,6 +85,7 @@ fn everything_is_stored_as_before() {
         ("key of a view", keys::partition(&view)),
         ("key of memberships", keys::partition(&Partition::Memberships(name("default"), user))),
         ("key of markers", keys::partition(&Partition::Markers(place()))),
+        ("key of a directory", keys::partition(&Partition::Directory(name("default")))),
         ("key of a row", keys::row(b"p", b"a\0b")),
         ("index row", values::encode_index(-1)),
         ("static columns", values::encode_statics(&statics())),

@@ -88,6 +88,7 @@ pub fn partition(partition: &Partition) -> Vec<u8> {
         }
         Partition::Memberships(tenant, user) => key.bytes(&[3]).name(tenant).name(user),
         Partition::Markers(place) => key.bytes(&[4]).place(place),
+        Partition::Directory(tenant) => key.bytes(&[5]).name(tenant),
     }
     .0
 }

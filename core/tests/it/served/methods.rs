@@ -27,7 +27,7 @@ async fn call(world: &World, service: &str, method: &str) -> Result<(), Status> 
 
 #[tokio::test]
 async fn what_comes_later_says_so_by_name() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let mut later = 0;
     for (service, method, _) in table().into_iter().filter(|(.., state)| *state == "later") {
         let status = call(&world, service, method).await.unwrap_err();
@@ -36,12 +36,12 @@ async fn what_comes_later_says_so_by_name() {
         later += 1;
     }
     assert!(later > 0);
-    world.shutdown().await;
+    world.stop().await;
 }
 
 #[tokio::test]
 async fn what_works_now_is_there() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     for (service, method, _) in table().into_iter().filter(|(.., state)| *state != "later") {
         if method == "Attach" {
             continue; // Answers for ever.
@@ -50,22 +50,22 @@ async fn what_works_now_is_there() {
             assert_ne!(status.code(), Code::Unimplemented, "{service}.{method}: {status:?}");
         }
     }
-    world.shutdown().await;
+    world.stop().await;
 }
 
 #[tokio::test]
 async fn what_is_not_described_is_not_there() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     for (service, method) in [("MessageService", "Shout"), ("SearchService", "Search")] {
         let status = call(&world, service, method).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented, "{service}.{method}: {status:?}");
     }
-    world.shutdown().await;
+    world.stop().await;
 }
 
 #[tokio::test]
 async fn reflection_resolves_services_and_error_details() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let mut client = ServerReflectionClient::new(world.channel.clone());
     let mut symbols: HashSet<String> =
         table().iter().map(|(service, ..)| format!("nexus.v1.{service}")).collect();
@@ -85,5 +85,5 @@ async fn reflection_resolves_services_and_error_details() {
         assert!(found, "{answer:?}");
     }
     drop(answers);
-    world.shutdown().await;
+    world.stop().await;
 }

@@ -2,6 +2,10 @@
 //!
 //! - [`world`]: the node, and people who call it.
 //! - [`methods`]: the table of methods in docs/api.md is true.
+//! - [`preferences`], [`directory`], [`slow_mode`]: what they say.
 
+mod directory;
 mod methods;
+mod preferences;
+mod slow_mode;
 mod world;
