@@ -46,6 +46,9 @@ pub struct Report {
 /// Makes the client of a user: each with a connection of its own.
 pub type Connect = Arc<dyn Fn(&str) -> anyhow::Result<Client> + Send + Sync>;
 
+/// Each user listens with one device.
+const DEVICE: &str = "check";
+
 type Shared = Arc<Mutex<Judge>>;
 
 fn with<R>(judge: &Shared, what: impl FnOnce(&mut Judge) -> R) -> R {
@@ -163,17 +166,23 @@ async fn send(client: Client, user: String, room: String, n: u64, judge: Shared)
 async fn listen(client: Client, user: String, room: String, judge: Shared, break_every: Duration) {
     let mut cursor = 0;
     loop {
+        with(&judge, |judge| judge.attached(&room, &user, DEVICE, Some(cursor)));
         let cursors = vec![v1::Cursor { conversation_id: room.clone(), seq: cursor }];
         let mut attachment = client.attach(AttachOptions { cursors, ..AttachOptions::default() });
         let listening = async {
             while let Some(item) = attachment.next().await {
-                if let Item::Events { conversation_id, events, .. } = item
-                    && conversation_id == room
-                {
-                    for event in events {
-                        cursor = event.seq;
-                        with(&judge, |judge| judge.received(&room, &user, envelope(event)));
+                match item {
+                    Item::Events { conversation_id, events, .. } if conversation_id == room => {
+                        for event in events {
+                            cursor = event.seq;
+                            with(&judge, |judge| judge.received(&room, &user, DEVICE, envelope(event)));
+                        }
                     }
+                    Item::Skipped { conversation_id, first, last, .. } if conversation_id == room => {
+                        cursor = last;
+                        with(&judge, |judge| judge.skipped(&room, &user, DEVICE, first, last, false));
+                    }
+                    _ => {}
                 }
             }
         };
@@ -205,8 +214,11 @@ async fn log(client: &Client, room: &str) -> anyhow::Result<Vec<Envelope>> {
     }
 }
 
-fn envelope(event: v1::Event) -> Envelope {
-    Envelope { seq: event.seq, id: event.id, sender: event.sender, time_ms: event.time_ms }
+/// What of an event never changes.
+pub fn envelope(event: v1::Event) -> Envelope {
+    let kind = nexus_proto::kind_of(&event);
+    let v1::Event { seq, id, sender, time_ms, target, .. } = event;
+    Envelope { seq, id, sender, kind, time_ms, target }
 }
 
 /// A client of a development deployment, where anybody can be anybody.

@@ -18,6 +18,14 @@ pub fn methods() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 
+/// What an event is: the number of its body's field; 0 if it has none that this version knows.
+pub fn kind_of(event: &v1::Event) -> u32 {
+    use prost::Message as _;
+    let body = v1::Event { body: event.body.clone(), ..Default::default() };
+    let key = prost::encoding::decode_varint(&mut &body.encode_to_vec()[..]);
+    key.map_or(0, |key| (key >> 3) as u32)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

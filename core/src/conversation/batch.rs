@@ -1,9 +1,22 @@
-//! What a batch of commands comes to, before it is appended.
+//! A batch of commands: who waits for what, what is to become of each, and how they are answered.
 
-use super::{command::Refusal, fold::Change};
+use super::{
+    command::{Command, CommandError, Receipt, Refusal},
+    fold::Change,
+};
 use crate::{domain::User, log::Entry, store::Dedupe};
 use nexus_proto::v1::event::Body;
 use std::collections::HashMap;
+use tokio::sync::oneshot;
+
+pub(super) type Answer = Result<Receipt, CommandError>;
+
+/// A command that waits for its answer.
+pub(super) struct Pending {
+    pub command: Command,
+    pub digest: [u8; 32],
+    pub answer: oneshot::Sender<Answer>,
+}
 
 /// What a batch is to do, by the index of each command in it.
 #[derive(Default)]
@@ -31,4 +44,27 @@ impl Plan {
         self.moved.extend(leaving.and_then(|user| User::new(user).ok()));
         self.joining.extend(joining);
     }
+}
+
+pub(super) fn answer(pending: Pending, what: Answer) {
+    // Whoever asked may be gone.
+    let _ = pending.answer.send(what);
+}
+
+/// The first result of an id, if it is the same request.
+pub(super) fn answer_first(pending: Pending, first: Dedupe) {
+    let what = if first.digest == pending.digest {
+        Ok(Receipt { seq: first.seq, time_ms: first.time_ms })
+    } else {
+        let why = format!("was used for another request (seq {}): make a new one for new content", first.seq);
+        Err(Refusal::Invalid { field: "client_id", why }.into())
+    };
+    answer(pending, what);
+}
+
+pub(super) fn ahead(now: i64) -> Refusal {
+    let why = format!(
+        "its time is too far ahead of the server's, which is {now} ms: make ids with the server's time"
+    );
+    Refusal::Invalid { field: "client_id", why }
 }

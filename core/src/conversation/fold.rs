@@ -8,15 +8,31 @@ use crate::{
     domain::{Event, Seq, User},
     store::Cell,
 };
-use nexus_proto::v1::{Role, event::Body};
-use std::collections::BTreeMap;
+use nexus_proto::v1::{MemberRole, Role, event::Body};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows by key. A key that is present with nothing was looked up and isn't there.
+/// A row as it was looked up, or that there is none; and the last event that is in it. Another node, or this one before a
+/// crash, may have stored more of some rows than the others reflect: an event that is in a row must not change it again.
+#[derive(Debug, Clone)]
+pub struct Dated<T> {
+    /// The event.
+    pub at: Seq,
+    /// The row.
+    pub row: Option<T>,
+}
+
+impl<T> Default for Dated<T> {
+    fn default() -> Self {
+        Self { at: 0, row: None }
+    }
+}
+
+/// Rows by key.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    about: Option<About>,
-    members: BTreeMap<User, Option<Member>>,
-    messages: BTreeMap<Seq, Option<MessageRow>>,
+    about: Dated<About>,
+    members: BTreeMap<User, Dated<Member>>,
+    messages: BTreeMap<Seq, Dated<MessageRow>>,
 }
 
 /// Where a cell that a fold changed belongs.
@@ -38,23 +54,23 @@ pub type Change = (Place, Cell);
 impl Rows {
     /// What the conversation is; `None` before its first event.
     pub fn about(&self) -> Option<&About> {
-        self.about.as_ref()
+        self.about.row.as_ref()
     }
 
     /// A user's row, if it was loaded and exists.
     pub fn member(&self, user: &User) -> Option<&Member> {
-        self.members.get(user)?.as_ref()
+        self.members.get(user)?.row.as_ref()
     }
 
     /// A message, if it was loaded and exists.
     pub fn message(&self, seq: Seq) -> Option<&MessageRow> {
-        self.messages.get(&seq)?.as_ref()
+        self.messages.get(&seq)?.row.as_ref()
     }
 
     /// Whether a key was looked up already.
     pub fn knows(&self, key: &Key) -> bool {
         match key {
-            Key::About => self.about.is_some(),
+            Key::About => self.about.row.is_some(),
             Key::Member(user) => self.members.contains_key(user),
             Key::Message(seq) => self.messages.contains_key(seq),
             Key::Thread(..) => true,
@@ -62,17 +78,17 @@ impl Rows {
     }
 
     /// Takes a row as it was found.
-    pub fn put_about(&mut self, about: Option<About>) {
+    pub fn put_about(&mut self, about: Dated<About>) {
         self.about = about;
     }
 
     /// Takes a row as it was found.
-    pub fn put_member(&mut self, user: User, member: Option<Member>) {
+    pub fn put_member(&mut self, user: User, member: Dated<Member>) {
         self.members.insert(user, member);
     }
 
     /// Takes a row as it was found.
-    pub fn put_message(&mut self, seq: Seq, message: Option<MessageRow>) {
+    pub fn put_message(&mut self, seq: Seq, message: Dated<MessageRow>) {
         self.messages.insert(seq, message);
     }
 
@@ -86,8 +102,12 @@ impl Rows {
         let mut copy = Rows { about: self.about.clone(), ..Rows::default() };
         for key in keys {
             match key {
-                Key::Member(user) => copy.put_member(user.clone(), self.member(user).cloned()),
-                Key::Message(seq) => copy.put_message(*seq, self.message(*seq).cloned()),
+                Key::Member(user) => {
+                    copy.put_member(user.clone(), self.members.get(user).cloned().unwrap_or_default());
+                }
+                Key::Message(seq) => {
+                    copy.put_message(*seq, self.messages.get(seq).cloned().unwrap_or_default());
+                }
                 Key::About | Key::Thread(..) => {}
             }
         }
@@ -116,21 +136,20 @@ impl Rows {
             Body::ConversationCreated(b) => {
                 let pair =
                     if b.kind == 1 { b.members.iter().map(|m| m.user.clone()).collect() } else { Vec::new() };
-                self.about = Some(About {
-                    kind: b.kind,
-                    title: b.title.clone(),
-                    topic: b.topic.clone(),
-                    visibility: b.visibility,
-                    post_role: b.post_role,
-                    creator: event.sender.to_string(),
-                    created_at: event.time_ms,
-                    pair,
-                    ..About::default()
-                });
-                for member in &b.members {
-                    self.join(&member.user, member.role, &mut out);
+                if self.about.at < event.seq {
+                    self.about.row = Some(About {
+                        kind: b.kind,
+                        title: b.title.clone(),
+                        topic: b.topic.clone(),
+                        visibility: b.visibility,
+                        post_role: b.post_role,
+                        creator: event.sender.to_string(),
+                        created_at: event.time_ms,
+                        pair,
+                        ..About::default()
+                    });
                 }
-                self.about_changed(|_| {}, &mut out);
+                self.join(&b.members, &mut out);
             }
             Body::ConversationChanged(b) => self.about_changed(
                 |about| {
@@ -143,10 +162,7 @@ impl Rows {
                 &mut out,
             ),
             Body::MembersAdded(b) => {
-                for member in &b.members {
-                    self.join(&member.user, member.role, &mut out);
-                }
-                self.about_changed(|_| {}, &mut out);
+                self.join(&b.members, &mut out);
             }
             Body::MemberRemoved(b) => self.leave(&b.user, &mut out),
             Body::RoleChanged(b) => self.change_role(&b.user, b.role, &mut out),
@@ -166,7 +182,7 @@ impl Rows {
                 out.main(Key::Message(event.seq), &row.text);
                 out.marker(&event.sender);
                 self.spoke(event, &mut out);
-                self.messages.insert(event.seq, Some(row));
+                self.messages.insert(event.seq, Dated { at: event.seq, row: Some(row) });
                 if b.thread > 0 {
                     out.main(Key::Thread(b.thread, event.seq), &Text::default());
                     self.text_changed(b.thread, |text| text.replies += 1, &mut out);
@@ -216,33 +232,53 @@ impl Rows {
         out.changes
     }
 
-    fn join(&mut self, user: &str, role: i32, out: &mut Out<'_>) {
-        let Ok(name) = User::new(user) else { return };
-        let member = self.members.entry(name.clone()).or_default().get_or_insert_default();
-        if member.present() {
-            return;
+    fn join(&mut self, members: &[MemberRole], out: &mut Out<'_>) {
+        let (mut joined, mut owners) = (BTreeSet::new(), 0);
+        for MemberRole { user, role } in members {
+            let Some(name) = User::new(user).ok().filter(|name| !joined.contains(name)) else { continue };
+            let dated = self.members.entry(name.clone()).or_default();
+            if dated.at < out.event.seq {
+                let member = dated.row.get_or_insert_default();
+                if member.present() {
+                    continue;
+                }
+                member.from.push(out.event.seq);
+                member.role = *role;
+                dated.at = out.event.seq;
+                out.main(Key::Member(name.clone()), member);
+            } else if dated.row.as_ref().is_none_or(|member| !member.from.contains(&out.event.seq)) {
+                continue;
+            }
+            out.membership(&name, true);
+            // What was said before one joined is not unread.
+            out.marker(&name);
+            joined.insert(name);
+            owners += u32::from(*role == Role::Owner as i32);
         }
-        member.from.push(out.event.seq);
-        member.role = role;
-        out.main(Key::Member(name.clone()), member);
-        out.membership(&name, true);
-        // What was said before one joined is not unread.
-        out.marker(&name);
-        if let Some(about) = &mut self.about {
-            about.members += 1;
-            about.owners += u32::from(role == Role::Owner as i32);
-        }
+        self.about_changed(
+            |about| {
+                about.members += joined.len() as u32;
+                about.owners += owners;
+            },
+            out,
+        );
     }
 
     fn leave(&mut self, user: &str, out: &mut Out<'_>) {
         let Ok(name) = User::new(user) else { return };
-        let Some(Some(member)) = self.members.get_mut(&name) else { return };
-        if !member.present() {
+        let Some(dated) = self.members.get_mut(&name) else { return };
+        let Some(member) = &mut dated.row else { return };
+        if dated.at < out.event.seq {
+            if !member.present() {
+                return;
+            }
+            member.to.push(out.event.seq);
+            dated.at = out.event.seq;
+            out.main(Key::Member(name.clone()), member);
+        } else if !member.to.contains(&out.event.seq) {
             return;
         }
-        member.to.push(out.event.seq);
         let owner = u32::from(member.role == Role::Owner as i32);
-        out.main(Key::Member(name.clone()), member);
         out.membership(&name, false);
         self.about_changed(
             |about| {
@@ -255,26 +291,31 @@ impl Rows {
 
     /// In slow mode the next message depends on this one's time.
     fn spoke(&mut self, event: &Event, out: &mut Out<'_>) {
-        if self.about.as_ref().is_none_or(|about| about.slow_mode_seconds == 0) {
+        if self.about().is_none_or(|about| about.slow_mode_seconds == 0) {
             return;
         }
-        if let Some(Some(member)) = self.members.get_mut(&event.sender) {
+        if let Some(Dated { at, row: Some(member) }) = self.members.get_mut(&event.sender)
+            && *at < event.seq
+        {
             member.spoke_at = event.time_ms;
+            *at = event.seq;
             out.main(Key::Member(event.sender.clone()), member);
         }
     }
 
     fn change_role(&mut self, user: &str, role: i32, out: &mut Out<'_>) {
         let Ok(name) = User::new(user) else { return };
-        let Some(Some(member)) = self.members.get_mut(&name) else { return };
+        let Some(dated) = self.members.get_mut(&name) else { return };
+        let Some(member) = dated.row.as_mut().filter(|_| dated.at < out.event.seq) else { return };
         let [was, is] = [member.role, role].map(|r| u32::from(r == Role::Owner as i32));
         member.role = role;
+        dated.at = out.event.seq;
         out.main(Key::Member(name), member);
         self.about_changed(|about| about.owners = (about.owners + is).saturating_sub(was), out);
     }
 
     fn react(&mut self, event: &Event, reaction: &str, given: bool, out: &mut Out<'_>) {
-        let Some(Some(row)) = self.messages.get_mut(&event.target) else { return };
+        let Some(Dated { row: Some(row), .. }) = self.messages.get_mut(&event.target) else { return };
         let key = (reaction.to_owned(), event.sender.to_string());
         if row.reactions.contains_key(&key) == given {
             return;
@@ -304,15 +345,21 @@ impl Rows {
     }
 
     fn text_changed(&mut self, seq: Seq, change: impl FnOnce(&mut Text), out: &mut Out<'_>) {
-        if let Some(Some(row)) = self.messages.get_mut(&seq) {
+        if let Some(Dated { at, row: Some(row) }) = self.messages.get_mut(&seq)
+            && *at < out.event.seq
+        {
             change(&mut row.text);
+            *at = out.event.seq;
             out.main(Key::Message(seq), &row.text);
         }
     }
 
     fn about_changed(&mut self, change: impl FnOnce(&mut About), out: &mut Out<'_>) {
-        if let Some(about) = &mut self.about {
+        if let Dated { at, row: Some(about) } = &mut self.about
+            && *at < out.event.seq
+        {
             change(about);
+            *at = out.event.seq;
             out.main(Key::About, about);
         }
     }

@@ -4,7 +4,7 @@
 //! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`]. Both are pure.
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
 //! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
-//! - `writer`: the queue of a conversation, and its batches; `batch`: what one comes to.
+//! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one.
 //! - [`history`]: reading the past, as the members may see it.
 //! - [`membership`]: when somebody was a member. [`rebuild`]: making the views anew. [`metrics`].
 //! - here: all conversations of this node.
@@ -37,7 +37,7 @@ pub use membership::{Interval, Intervals};
 use metrics::Metrics;
 use rows::About;
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -111,7 +111,7 @@ pub(crate) struct Shared {
 /// All conversations of this node.
 pub struct Conversations {
     shared: Arc<Shared>,
-    open: Mutex<HashMap<Place, Arc<Conversation>>>,
+    open: Mutex<BTreeMap<Place, Arc<Conversation>>>,
 }
 
 impl Conversations {

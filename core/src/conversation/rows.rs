@@ -3,7 +3,10 @@
 //! A row is stored in cells that carry the seq of the event that wrote them, so that a late writer loses and a replay
 //! changes nothing. The encodings are protobuf messages of this module, which only ever gain fields.
 
-use super::membership::{Interval, Intervals};
+use super::{
+    fold::Dated,
+    membership::{Interval, Intervals},
+};
 use crate::{
     domain::{Place, Seq, User},
     store::{Cell, Partition, Row, StoreError},
@@ -188,6 +191,16 @@ const REACTION: u8 = b'r';
 pub fn main_cell<M: prost::Message + Default>(row: Option<&Row>) -> Result<Option<M>, StoreError> {
     let cell = row.and_then(|row| row.cells.get(MAIN));
     cell.map(|(_, bytes)| M::decode(bytes.clone())).transpose().map_err(damaged)
+}
+
+/// The main cell of a row, with the seq of the event that wrote it.
+pub fn dated<M: prost::Message + Default>(row: Option<&Row>) -> Result<Dated<M>, StoreError> {
+    Ok(Dated { at: main_at(row), row: main_cell(row)? })
+}
+
+/// The seq of the event that wrote the main cell of a row last; 0 when the row has none.
+pub fn main_at(row: Option<&Row>) -> Seq {
+    row.and_then(|row| row.cells.get(MAIN)).map_or(0, |(at, _)| *at)
 }
 
 /// The main cell of a row as an event at `at` leaves it.

@@ -5,7 +5,7 @@
 
 use super::{
     directory,
-    fold::{self, Change, Rows, touched},
+    fold::{self, Change, Dated, Rows, touched},
     list,
     rows::{self, About, Key, Member},
 };
@@ -62,20 +62,30 @@ impl Views {
         for key in keys.iter().filter(|key| !self.rows.knows(key)) {
             asked.entry(key.partition(&self.place, self.generation)).or_default().push(key);
         }
+        let mut newer = false;
         for (partition, keys) in asked {
             let ask = Ask::Keys(keys.iter().map(|key| key.row()).collect());
             let found = self.store.read_rows(&partition, ask).await?;
             for key in keys {
                 let row = found.iter().find(|row| row.key == key.row());
                 match key {
-                    Key::About => self.rows.put_about(rows::main_cell(row)?),
-                    Key::Member(user) => self.rows.put_member(user.clone(), rows::main_cell(row)?),
+                    Key::About => self.rows.put_about(rows::dated(row)?),
+                    Key::Member(user) => {
+                        newer |= rows::main_at(row) > self.folded;
+                        self.rows.put_member(user.clone(), rows::dated(row)?);
+                    }
                     Key::Message(seq) => {
-                        self.rows.put_message(*seq, row.map(rows::message).transpose()?.flatten());
+                        let message = row.map(rows::message).transpose()?.flatten();
+                        self.rows.put_message(*seq, Dated { at: rows::main_at(row), row: message });
                     }
                     Key::Thread(..) => {}
                 }
             }
+        }
+        if newer {
+            // Somebody stored more than is folded here. The counts of members must not be older than any member's row,
+            // from which the event is missing then by which they could be counted; they are stored before it.
+            self.rows.put_about(rows::dated(self.read(&Key::About).await?.as_ref())?);
         }
         Ok(())
     }
@@ -152,7 +162,8 @@ impl Views {
         if self.stored == self.folded {
             return Ok(());
         }
-        // Kept until all of it is stored: writing it again changes nothing.
+        // Kept until all of it is stored: writing it again changes nothing. In the partitions' order, of which the first
+        // says what the conversation is: see [`Self::know`].
         for (partition, cells) in &self.waiting {
             self.store.write_cells(partition, last_of_each(cells), Sync::Later).await?;
         }

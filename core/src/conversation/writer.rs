@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    batch::Plan,
+    batch::{Answer, Pending, Plan, ahead, answer, answer_first},
     command::{Command, CommandError, Receipt, Refusal},
     directory,
     fold::{Rows, touched},
@@ -30,15 +30,6 @@ use tokio::sync::{RwLock, RwLockReadGuard, oneshot};
 const ROUNDS: usize = 16;
 /// Ids that are remembered, so that a quick retry is answered from memory.
 const REMEMBERED: usize = 1024;
-
-type Answer = Result<Receipt, CommandError>;
-
-/// A command that waits for its answer.
-struct Pending {
-    command: Command,
-    digest: [u8; 32],
-    answer: oneshot::Sender<Answer>,
-}
 
 #[derive(Default)]
 struct Queue {
@@ -196,6 +187,12 @@ impl Conversation {
         };
         let plan = self.plan(&tail, room, &mut rows, batch);
         if plan.entries.is_empty() {
+            // No append's condition will find out that others went on, and what isn't allowed here may be allowed there.
+            let now = self.log.tail().await?;
+            if (now.first, now.last_seq()) != (tail.first, tail.last_seq()) {
+                turn.tail = Some(now);
+                return Ok(());
+            }
             return self.refuse(&tail, batch, plan.refused).await;
         }
         if !plan.joining.is_empty() {
@@ -239,6 +236,7 @@ impl Conversation {
             Appended::Again(now, found) => {
                 self.shared.metrics.append_refused.inc();
                 turn.tail = Some(now);
+                self.publish_after_all(&tail, now.last_seq(), plan.moved).await;
                 for (entry, dedupe) in plan.entries.iter().zip(found) {
                     if let (Some(id), Some(dedupe)) = (entry.event.id, dedupe) {
                         turn.remember(&entry.event.sender, id, dedupe);
@@ -395,6 +393,19 @@ impl Conversation {
         Ok(())
     }
 
+    /// Tells the bus what stands in the log where a batch was to stand, since it may be that batch, and then nobody else tells
+    /// of it. It is read, since another node may have appended the same requests in its own words.
+    async fn publish_after_all(&self, tail: &Tail, last: Seq, moved: Vec<User>) {
+        if last <= tail.last_seq() {
+            return;
+        }
+        match self.log.events_up(tail.last_seq() + 1, last, self.shared.settings.batch).await {
+            Ok(events) if !events.is_empty() => self.publish(events.into(), moved).await,
+            // The check of lanes finds it.
+            _ => self.shared.metrics.publish_failures.inc(),
+        }
+    }
+
     /// Tells the bus, before the senders hear of it, but never for long: the log has it.
     async fn publish(&self, events: Arc<[Event]>, moved: Vec<User>) {
         let publish = async {
@@ -450,27 +461,4 @@ impl Drop for Driven<'_> {
     fn drop(&mut self) {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).driven = false;
     }
-}
-
-fn answer(pending: Pending, what: Answer) {
-    // Whoever asked may be gone.
-    let _ = pending.answer.send(what);
-}
-
-/// The first result of an id, if it is the same request.
-fn answer_first(pending: Pending, first: Dedupe) {
-    let what = if first.digest == pending.digest {
-        Ok(Receipt { seq: first.seq, time_ms: first.time_ms })
-    } else {
-        let why = format!("was used for another request (seq {}): make a new one for new content", first.seq);
-        Err(Refusal::Invalid { field: "client_id", why }.into())
-    };
-    answer(pending, what);
-}
-
-fn ahead(now: i64) -> Refusal {
-    let why = format!(
-        "its time is too far ahead of the server's, which is {now} ms: make ids with the server's time"
-    );
-    Refusal::Invalid { field: "client_id", why }
 }

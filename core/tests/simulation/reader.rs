@@ -1,0 +1,122 @@
+//! Somebody who looks things up: whatever a node serves must be the fold of the log at some seq between the one that it says
+//! it reflects and the log's end.
+
+use crate::{
+    fold::{Plain, person, said},
+    node::Node,
+    store::short_place,
+    world::{USERS, World, name},
+};
+use nexus_core::{
+    conversation::history::{Anchor, Look, ReadError},
+    domain::{Place, Seq},
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
+
+/// The folds of a log at every seq of a range.
+struct Folds(Vec<Plain>);
+
+impl Folds {
+    fn within(world: &World, place: &Place, from: Seq) -> Self {
+        let mut plain = Plain::default();
+        let mut all = Vec::new();
+        for event in world.model.log(place) {
+            plain.take(&event);
+            if event.seq >= from {
+                all.push(plain.clone());
+            }
+        }
+        Self(all)
+    }
+
+    fn any(&self, is: impl Fn(&Plain) -> bool) -> bool {
+        self.0.iter().any(is)
+    }
+}
+
+/// Looks things up now and then, as long as it is asked to.
+pub async fn live(world: Arc<World>, times: usize) {
+    for _ in 0..times {
+        sleep(world.fate.ms(100..12_000)).await;
+        let (place, user) = (world.fate.one(&[0, 0, 1, 2]), world.fate.one(&USERS));
+        let place = world.places[place].clone();
+        if let Some(node) = world.any_node() {
+            looks(&world, &node, &place, user).await;
+        }
+    }
+}
+
+/// Looks a conversation up at a node and tells the judge. `false`: it got no answer.
+pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &str) -> bool {
+    let looking = async {
+        let known = world.judge().last_acknowledged(&place.conversation.to_string());
+        let look = match node.conversations.look(place, &name(user), known).await {
+            Ok(look) => look,
+            Err(ReadError::Fault(_)) => return false,
+            Err(error) => {
+                // Nobody but members is told anything, and what was acknowledged is there.
+                let folds = Folds::within(world, place, known);
+                let stranger = known == 0 || folds.any(|fold| !fold.members.contains_key(user));
+                let refused = matches!(error, ReadError::Refused(_));
+                world.served(refused && stranger, || format!("{} told {user}: {error}", node.name));
+                return true;
+            }
+        };
+        let (Ok(page), Ok((members, reflects))) =
+            (look.messages(Anchor::Before(Seq::MAX), 200).await, look.members("", 200).await)
+        else {
+            return false;
+        };
+        let at = format!("{}, {} for {user}", node.name, short_place(place));
+        compare_about(world, &at, place, &look, user);
+        let folds = Folds::within(world, place, page.reflects);
+        for (seq, row) in &page.messages {
+            let row = said(row);
+            world.served(folds.any(|fold| fold.messages.get(seq) == Some(&row)), || {
+                let truth = folds.0.first().map(|fold| fold.messages.get(seq));
+                format!("{at}: message {seq} is {row:?} instead of {truth:?}")
+            });
+        }
+        let served: BTreeSet<Seq> = page.messages.iter().map(|(seq, _)| *seq).collect();
+        let covered = page.covered.first..=page.covered.last.min(look.head.last_seq);
+        let truth: BTreeSet<Seq> = folds.0.first().map_or_else(BTreeSet::new, |fold| {
+            let seqs =
+                fold.messages.keys().filter(|seq| covered.contains(seq) && look.intervals.covers(**seq));
+            seqs.copied().collect()
+        });
+        world.served(served == truth, || format!("{at}: messages {served:?} instead of {truth:?}"));
+
+        let folds = Folds::within(world, place, reflects);
+        for (user, row) in &members {
+            let row = person(row);
+            world.served(folds.any(|fold| fold.members.get(user.as_str()) == Some(&row)), || {
+                format!("{at}: {user} is served as {row:?}")
+            });
+        }
+        for user in USERS {
+            let listed = members.iter().any(|(member, _)| member.as_str() == user);
+            world.served(folds.any(|fold| fold.role(user).is_some() == listed), || {
+                format!("{at}: {user} is listed as a member: {listed}")
+            });
+        }
+        true
+    };
+    tokio::select! {
+        biased;
+        () = node.gate.died() => false,
+        done = timeout(Duration::from_secs(60), looking) => done.unwrap_or(false),
+    }
+}
+
+fn compare_about(world: &World, at: &str, place: &Place, look: &Look, user: &str) {
+    let folds = Folds::within(world, place, look.reflects);
+    world.served(folds.any(|fold| fold.differs(&look.about).is_none()), || {
+        let why = folds.0.first().and_then(|fold| fold.differs(&look.about));
+        format!("{at} at {}: {}", look.reflects, why.unwrap_or_default())
+    });
+    let spans: Vec<_> = look.intervals.0.iter().map(|span| (span.from, span.to)).collect();
+    world.served(folds.any(|fold| fold.spans(user).0 == spans), || {
+        format!("{at} at {}: was a member {spans:?}", look.reflects)
+    });
+}
