@@ -8,7 +8,7 @@
 //! - [`log`]: the append protocol: buckets, conditions, dedupe.
 //! - [`store`]: the port under it, and the embedded store.
 //! - [`socket`]: sockets as h2 should see them.
-//! - [`config`], [`clock`], [`domain`]: what all of them stand on.
+//! - [`config`], [`clock`], [`domain`], [`watch`]: what all of them stand on.
 
 pub mod admin;
 pub mod api;
@@ -22,3 +22,4 @@ pub mod log;
 pub mod node;
 pub mod socket;
 pub mod store;
+pub mod watch;

@@ -127,11 +127,33 @@ impl Rows {
         self.messages.clear();
     }
 
+    /// VIEW-1: whether an event of the log could be decided on these rows. Its keys ([`touched`]) must be known.
+    pub fn expect(&self, event: &Event, body: &Body) -> bool {
+        let is = |user: &str, changed: fn(&Member) -> &[Seq], present: bool| {
+            let dated = User::new(user).ok().and_then(|name| self.members.get(&name));
+            let Some(Dated { at, row }) = dated else { return !present };
+            let member = row.as_ref();
+            if *at < event.seq {
+                member.is_some_and(Member::present) == present
+            } else {
+                member.is_some_and(|member| changed(member).contains(&event.seq))
+            }
+        };
+        match body {
+            Body::MembersAdded(b) => b.members.iter().all(|m| is(&m.user, |member| &member.from, false)),
+            Body::MemberRemoved(b) => is(&b.user, |member| &member.to, true),
+            Body::MessageEdited(_) | Body::MessageDeleted(_) | Body::MessagePinned(_) => {
+                self.message(event.target).is_some()
+            }
+            _ => true,
+        }
+    }
+
     /// Folds one event in. Its keys ([`touched`]) must be known. Returns the cells that changed.
     pub fn fold(&mut self, event: &Event, body: &Body) -> Vec<Change> {
         let mut out = Out { event, changes: Vec::new() };
         let shown = matches!(body, Body::ConversationCreated(_) | Body::ConversationChanged(_));
-        let before = self.about.clone().filter(|_| shown);
+        let before = self.about.row.clone().filter(|_| shown);
         match body {
             Body::ConversationCreated(b) => {
                 let pair =
@@ -225,7 +247,7 @@ impl Rows {
                 }
             }
         }
-        if let (true, Some(about)) = (shown, &self.about) {
+        if let (true, Some(about)) = (shown, &self.about.row) {
             let cells = directory::changes(before.as_ref(), about, event.seq);
             out.changes.extend(cells.into_iter().map(|cell| (Place::Directory, cell)));
         }

@@ -131,6 +131,9 @@ impl Conversations {
             } else {
                 log.events_up(span.0, span.1, room).await?
             };
+            if let Some(first) = page.first() {
+                self.watch_page(&look.place, if down { first.seq } else { span.0 }, &page);
+            }
             events.extend(page);
         }
         events.sort_by_key(|event| event.seq);

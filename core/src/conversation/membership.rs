@@ -21,6 +21,11 @@ impl Intervals {
         self.0.iter().any(|span| span.from <= seq && span.to.is_none_or(|to| seq <= to))
     }
 
+    /// The same, as invariants are asked about them.
+    pub fn spans(&self) -> nexus_invariants::Spans {
+        nexus_invariants::Spans(self.0.iter().map(|span| (span.from, span.to)).collect())
+    }
+
     /// The span that goes on, if any.
     pub fn current(&self) -> Option<Interval> {
         self.0.last().copied().filter(|span| span.to.is_none())

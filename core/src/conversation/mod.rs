@@ -30,11 +30,13 @@ use crate::{
     domain::{Event, Place, Seq, Tenant, User},
     log,
     store::{Rows, Store, StoreError},
+    watch::Watch,
 };
 pub use command::{Command, CommandError, Receipt, Refusal};
 pub use list::{Markers, Which};
 pub use membership::{Interval, Intervals};
 use metrics::Metrics;
+use nexus_invariants::Invariant;
 use rows::About;
 use std::{
     collections::BTreeMap,
@@ -106,6 +108,7 @@ pub(crate) struct Shared {
     clock: SharedClock,
     settings: Settings,
     metrics: Metrics,
+    watch: Watch,
 }
 
 /// All conversations of this node.
@@ -124,7 +127,8 @@ impl Conversations {
         registry: &prometheus::Registry,
     ) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Metrics::new(registry)?;
-        let shared = Arc::new(Shared { store, bus, clock, settings, metrics });
+        let watch = Watch::new(registry)?;
+        let shared = Arc::new(Shared { store, bus, clock, settings, metrics, watch });
         Ok(Arc::new(Self { shared, open: Mutex::default() }))
     }
 
@@ -160,7 +164,22 @@ impl Conversations {
 
     /// Events above `after`, lowest first, at most `limit`, across buckets.
     pub async fn events(&self, place: &Place, after: Seq, limit: usize) -> Result<Vec<Event>, Fault> {
-        Ok(self.log(place).events_up(after + 1, Seq::MAX, limit).await?)
+        let events = self.log(place).events_up(after + 1, Seq::MAX, limit).await?;
+        self.watch_page(place, after + 1, &events);
+        Ok(events)
+    }
+
+    /// What this node notices of the invariants.
+    pub fn watch(&self) -> &Watch {
+        &self.shared.watch
+    }
+
+    fn watch_page(&self, place: &Place, first: Seq, events: &[Event]) {
+        let dense = nexus_invariants::log::dense(first, events.iter().map(|event| event.seq));
+        self.watch().check(Invariant::Log1, dense, || {
+            let seqs: Vec<Seq> = events.iter().map(|event| event.seq).collect();
+            format!("conversation {}: read {seqs:?} from {first} on", place.conversation)
+        });
     }
 
     /// When a user was a member, true at least up to the head that an earlier call of [`Self::head`] returned.

@@ -13,8 +13,10 @@ use crate::{
     domain::{Event, Place, Seq},
     log::Log,
     store::{Cell, Partition, Row, Rows as Ask, Store, StoreError, Sync},
+    watch::Watch,
 };
 use bytes::Bytes;
+use nexus_invariants::Invariant;
 use std::{collections::BTreeMap, sync::Arc};
 
 const REFLECTS: Bytes = Bytes::from_static(b"v");
@@ -36,19 +38,21 @@ pub struct Views {
     rows: Rows,
     waiting: BTreeMap<Partition, Vec<Cell>>,
     cells: usize,
+    watch: Watch,
 }
 
 impl Views {
     /// Reads which generation is in force and what it reflects.
-    pub async fn load(store: Arc<dyn Store>, place: Place) -> Result<Self, StoreError> {
+    pub async fn load(store: Arc<dyn Store>, place: Place, watch: Watch) -> Result<Self, StoreError> {
         let (generation, stored) = in_force(&*store, &place).await?;
-        Ok(Self::at(store, place, generation, stored))
+        Ok(Self { watch, ..Self::at(store, place, generation, stored) })
     }
 
     /// Views of a generation that reflects the log up to a seq.
     pub(super) fn at(store: Arc<dyn Store>, place: Place, generation: u32, reflects: Seq) -> Self {
         let (rows, waiting) = (Rows::default(), BTreeMap::new());
-        Self { store, place, generation, folded: reflects, stored: reflects, rows, waiting, cells: 0 }
+        let (folded, stored, watch) = (reflects, reflects, Watch::default());
+        Self { store, place, generation, folded, stored, rows, waiting, cells: 0, watch }
     }
 
     /// The seq up to which the rows are a fold of the log.
@@ -127,6 +131,10 @@ impl Views {
         let body = event.decode().map_err(|e| StoreError::Corrupt(format!("event {}: {e}", event.seq)))?;
         if let Some(body) = body {
             self.know(&touched(&event.sender, event.target, &body)).await?;
+            self.watch.check(Invariant::View1, self.rows.expect(event, &body), || {
+                let (place, kind) = (self.place.conversation, event.kind);
+                format!("conversation {place}: event {} ({kind:?}) doesn't fit the views", event.seq)
+            });
             let changes = self.rows.fold(event, &body);
             self.note(changes);
         }

@@ -16,6 +16,7 @@ use crate::{
     log::{Appended, Entry, Found, Log, Tail},
     store::{Dedupe, StoreError},
 };
+use nexus_invariants::{Envelope, Invariant, log as invariants};
 use nexus_proto::v1::event::Body;
 use std::{
     collections::{HashMap, VecDeque},
@@ -266,7 +267,12 @@ impl Conversation {
                 None => self.log.find_closed(tail, sender, id).await,
             };
             match found {
-                Ok(Found::Event(dedupe)) => answer_first(pending, dedupe),
+                Ok(Found::Event(dedupe)) => {
+                    if known.is_none() {
+                        self.watch_retry(sender, id, &dedupe).await;
+                    }
+                    answer_first(pending, dedupe);
+                }
                 Ok(Found::Beyond) => answer(pending, Err(Refusal::Beyond { horizon: self.horizon() }.into())),
                 Ok(Found::Nowhere) => batch.push(pending),
                 Err(error) => {
@@ -276,6 +282,18 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+
+    /// LOG-2: what a retry is answered with is the event that it asked for.
+    async fn watch_retry(&self, sender: &User, id: ClientId, dedupe: &Dedupe) {
+        // A read that fails says nothing.
+        let Ok(mut events) = self.log.events_up(dedupe.seq, dedupe.seq, 1).await else { return };
+        let event = events.pop();
+        let event = event.as_ref().map(Envelope::from);
+        let named = invariants::named(event.as_ref(), sender.as_str(), &id.to_string());
+        self.shared.watch.check(Invariant::Log2, named, || {
+            format!("conversation {}: {id} of {sender} is not event {}", self.place.conversation, dedupe.seq)
+        });
     }
 
     fn horizon(&self) -> std::time::Duration {
@@ -362,7 +380,12 @@ impl Conversation {
             None => Ok(None),
         };
         match first {
-            Ok(Some(dedupe)) => answer_first(pending, dedupe),
+            Ok(Some(dedupe)) => {
+                if let Some(id) = pending.command.id {
+                    self.watch_retry(&pending.command.sender, id, &dedupe).await;
+                }
+                answer_first(pending, dedupe);
+            }
             Ok(None) => answer(pending, Err(refusal.into())),
             Err(error) => {
                 answer(pending, Err(CommandError::Unknown(error.to_string())));
@@ -427,7 +450,9 @@ impl Conversation {
 
     async fn loaded<'a>(&self, views: &'a mut Option<Views>) -> Result<&'a mut Views, StoreError> {
         if views.is_none() {
-            *views = Some(Views::load(self.shared.store.clone(), self.place.clone()).await?);
+            *views = Some(
+                Views::load(self.shared.store.clone(), self.place.clone(), self.shared.watch.clone()).await?,
+            );
         }
         views.as_mut().ok_or_else(|| StoreError::Unavailable("the views are not loaded".into()))
     }

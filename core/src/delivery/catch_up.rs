@@ -12,6 +12,7 @@ use crate::{
     conversation::{Fault, Head, Intervals, rows::About},
     domain::{ConversationId, Event, Place, Seq},
 };
+use nexus_invariants::{Invariant, stream::may_see};
 use nexus_proto::v1::{self, ConversationKind, attach_response};
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -181,7 +182,7 @@ impl Delivery {
                 self.read_for_hub(&place);
             }
             let plan = plan(start, &head, &intervals, self.settings.push_events);
-            match self.carry_out(stream, &place, &plan.steps, &mut start).await? {
+            match self.carry_out(stream, &place, &intervals, &plan.steps, &mut start).await? {
                 Round::Sent => {}
                 Round::Changed => {
                     backoff.wait().await;
@@ -225,9 +226,11 @@ impl Delivery {
         &self,
         stream: &Stream,
         place: &Place,
+        intervals: &Intervals,
         steps: &[Step],
         start: &mut Start,
     ) -> Result<Round, Over> {
+        let spans = intervals.spans();
         for step in steps {
             match *step {
                 Step::Reset { reason, first, last } => {
@@ -248,6 +251,14 @@ impl Delivery {
                         let Some(page) = self.page(place, next, want).await else {
                             return Ok(Round::Changed);
                         };
+                        let hidden = page.iter().find(|event| !may_see(&spans, event.seq));
+                        let may = self.metrics.watch.check(Invariant::Stream3, hidden.is_none(), || {
+                            let (place, user) = (place.conversation, &stream.caller.user);
+                            format!("conversation {place}: {user} would get {:?}", hidden.map(|e| e.seq))
+                        });
+                        if !may {
+                            return Ok(Round::Changed);
+                        }
                         let sent = self.offer(stream, place.conversation, &page);
                         // What found no room is read again later; no memory is kept for a slow stream.
                         limit = if sent < page.len() { (2 * sent).max(1) } else { self.settings.page_events };

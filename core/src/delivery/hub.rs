@@ -6,6 +6,7 @@
 use super::{frame::Frame, metrics::Metrics, settings::Settings, stream::Stream};
 use crate::domain::{ConversationId, Event, Kind, Seq, User};
 use bytes::Bytes;
+use nexus_invariants::Invariant;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -54,6 +55,8 @@ pub struct Taken {
     pub flush: Flush,
     /// Whether to start reading the log for what is missing.
     pub read: bool,
+    /// LOG-4: an event that came again, and was not what it was before.
+    pub differs: Option<Seq>,
 }
 
 /// When to flush.
@@ -126,7 +129,7 @@ impl Hub {
     /// Takes consecutive events: those that come next, and of the others only that they exist.
     pub fn take(&mut self, events: &[Event], now: Instant, settings: &Settings) -> Taken {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
-            return Taken { flush: Flush::Not, read: false };
+            return Taken { flush: Flush::Not, read: false, differs: None };
         };
         let mut next = *self.next.get_or_insert(first.seq);
         let before = next;
@@ -136,10 +139,23 @@ impl Hub {
                 next += 1;
             }
         }
+        let again = events.iter().filter(|event| event.seq < before);
+        let differs = again.map(|event| (event, self.sent(event))).find(|(_, same)| *same == Some(false));
+        let differs = differs.map(|(event, _)| event.seq);
         self.next = Some(next);
         self.known = self.known.max(last.seq);
         self.rate.note((next - before) as u32, now);
-        Taken { flush: self.when(now, settings), read: self.start_reading() }
+        Taken { flush: self.when(now, settings), read: self.start_reading(), differs }
+    }
+
+    /// Whether an event is the one that was taken before with this seq; `None` if that is not here any more, or was erased.
+    fn sent(&self, event: &Event) -> Option<bool> {
+        if let Some(pending) = self.pending.iter().find(|pending| pending.seq == event.seq) {
+            return Some(pending == event);
+        }
+        let frame = self.recent.iter().find(|frame| (frame.first..=frame.last()).contains(&event.seq))?;
+        let again = Frame::encode(self.conversation, std::slice::from_ref(event), 0)?;
+        (!event.erased).then(|| frame.part(event.seq, event.seq) == again.bytes)
     }
 
     /// The log is known to end here, at least. Gives whether to start reading it; a hub that knows nothing begins there.
@@ -217,8 +233,10 @@ impl Hub {
             };
             let stream = &attachment.stream;
             if next < frame.first {
-                metrics.violation("STREAM-1");
-                tracing::error!(conversation = %self.conversation, next, first = frame.first, "a live stream fell behind");
+                metrics.watch.check(Invariant::Stream1, false, || {
+                    let (place, first) = (self.conversation, frame.first);
+                    format!("conversation {place}: a live stream that needs {next} would get {first}")
+                });
                 attachment.behind = true;
             } else {
                 let (out, last, leaves) = cut(frame, next, &stream.caller.user);

@@ -1,6 +1,7 @@
 //! What delivery counts.
 
 use super::{plan::ResetReason, settings::Settings};
+use crate::watch::Watch;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector, exponential_buckets,
@@ -42,12 +43,13 @@ pub struct Metrics {
     pub ephemeral: IntCounter,
     /// Frames without a promise that were dropped, for lack of room or by rate.
     pub ephemeral_dropped: IntCounter,
-    violations: IntCounterVec,
+    /// What is noticed of the invariants.
+    pub watch: Watch,
 }
 
 impl Metrics {
     /// Registers them, and the limits in force beside them.
-    pub fn new(registry: &Registry, settings: &Settings) -> Result<Self, prometheus::Error> {
+    pub fn new(registry: &Registry, settings: &Settings, watch: Watch) -> Result<Self, prometheus::Error> {
         let limits = Opts::new("nexus_delivery_limit", "Limits of delivery in force, by the setting's name.");
         let limits = registered(registry, IntGaugeVec::new(limits, &["limit"])?)?;
         for (name, value, ..) in settings.limits() {
@@ -120,12 +122,7 @@ impl Metrics {
                 "nexus_delivery_ephemeral_dropped_total",
                 "Frames of typing, presence and markers that were dropped for lack of room.",
             )?,
-            violations: counters(
-                registry,
-                "nexus_invariant_violations_total",
-                "Violations of an invariant that this node noticed. Always 0.",
-                "invariant",
-            )?,
+            watch,
         })
     }
 
@@ -140,11 +137,6 @@ impl Metrics {
             ResetReason::NotAMember => "not_a_member",
         };
         self.resets.with_label_values(&[reason]).inc();
-    }
-
-    /// Counts a violation of an invariant, by its id.
-    pub fn violation(&self, invariant: &str) {
-        self.violations.with_label_values(&[invariant]).inc();
     }
 }
 

@@ -36,6 +36,7 @@ use body::StreamBody;
 use hub::{Flush, Hub};
 use lanes::Lanes;
 use metrics::Metrics;
+use nexus_invariants::Invariant;
 use nexus_proto::v1::{self, attach_response};
 use outbox::Outbox;
 use presence::Here;
@@ -92,7 +93,7 @@ impl Delivery {
         registry: &prometheus::Registry,
         rng: StdRng,
     ) -> Result<Arc<Self>, prometheus::Error> {
-        let metrics = Metrics::new(registry, &settings)?;
+        let metrics = Metrics::new(registry, &settings, conversations.watch().clone())?;
         Ok(Arc::new(Self {
             conversations,
             clock,
@@ -270,6 +271,9 @@ impl Delivery {
         });
         let Some((taken, busy)) = found else { return };
         busy.iter().for_each(|stream| self.employ(stream));
+        self.metrics.watch.check(Invariant::Log4, taken.differs.is_none(), || {
+            format!("conversation {}: event {:?} is not what it was", place.conversation, taken.differs)
+        });
         if taken.read {
             self.read_for_hub(place);
         }

@@ -2,6 +2,7 @@
 
 use super::{ClientId, Seq, User};
 use bytes::Bytes;
+use nexus_invariants::Envelope;
 use nexus_proto::v1::{self, event::Body};
 use prost::Message as _;
 
@@ -92,5 +93,18 @@ impl Event {
     /// About how many bytes it takes on disk and on the wire.
     pub fn size(&self) -> usize {
         self.body.len() + self.sender.as_str().len() + 64
+    }
+}
+
+impl From<&Event> for Envelope {
+    fn from(event: &Event) -> Self {
+        Self {
+            seq: event.seq,
+            id: event.id.map(|id| id.to_string()).unwrap_or_default(),
+            sender: event.sender.to_string(),
+            kind: u32::from(event.kind.0),
+            time_ms: event.time_ms,
+            target: event.target,
+        }
     }
 }

@@ -105,11 +105,6 @@ impl Fate {
         Self::with(rng, weather)
     }
 
-    /// Fair weather, for a story that brings its own.
-    pub fn calm(seed: u64) -> Arc<Self> {
-        Self::with(StdRng::seed_from_u64(seed), Weather::default())
-    }
-
     fn with(rng: StdRng, weather: Weather) -> Arc<Self> {
         let fate = Self {
             rng: Mutex::new(rng),
@@ -211,10 +206,6 @@ impl Skewed {
     /// Goes wrong in another way, if clocks do.
     pub fn jump(&self) {
         let off = if self.fate.weather().clocks { self.fate.within(-360_000..360_000) } else { 0 };
-        self.off.store(off, SeqCst);
-    }
-
-    pub fn set(&self, off: i64) {
         self.off.store(off, SeqCst);
     }
 }

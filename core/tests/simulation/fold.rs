@@ -4,7 +4,7 @@ use nexus_core::{
     conversation::rows::{About, Member, MessageRow},
     domain::{Event, Seq},
 };
-use nexus_invariants::{Envelope, Spans};
+use nexus_invariants::Spans;
 use nexus_proto::v1::{Role, Visibility, event::Body};
 use std::collections::BTreeMap;
 
@@ -171,8 +171,7 @@ impl Plain {
 
 /// A member as they are served.
 pub fn person(member: &Member) -> Person {
-    let spans = member.intervals().0;
-    Person { role: member.role, spans: Spans(spans.iter().map(|span| (span.from, span.to)).collect()) }
+    Person { role: member.role, spans: member.intervals().spans() }
 }
 
 /// A message as it is served.
@@ -187,17 +186,5 @@ pub fn said(row: &MessageRow) -> Said {
         pinned: text.pinned,
         replies: text.replies,
         reactions: row.reactions.clone(),
-    }
-}
-
-/// What of an event never changes.
-pub fn envelope(event: &Event) -> Envelope {
-    Envelope {
-        seq: event.seq,
-        id: event.id.map(|id| id.to_string()).unwrap_or_default(),
-        sender: event.sender.to_string(),
-        kind: u32::from(event.kind.0),
-        time_ms: event.time_ms,
-        target: event.target,
     }
 }

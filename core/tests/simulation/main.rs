@@ -43,8 +43,8 @@ fn run(seed: u64) -> Result<u64, String> {
         world.run().await.map_err(|why| {
             let lines = fate.last_lines(number("NEXUS_LINES").map_or(SHOWN, |lines| lines as usize));
             format!(
-                "{lines}\n\nseed {seed}: {why}\n\nTo see it again: NEXUS_SEED={seed} cargo test -p nexus-core --test \
-                 simulation seeds (NEXUS_LINES=2000 for more of the trace)"
+                "{lines}\n\nseed {seed}: {why}\n\nTo see it again, with more of the trace:\n    NEXUS_SEED={seed} \
+                 NEXUS_LINES=2000 cargo test --workspace --test simulation every_invariant"
             )
         })?;
         Ok(fate.hash())

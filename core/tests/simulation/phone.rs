@@ -9,7 +9,7 @@ use crate::{
 };
 use nexus_core::{
     conversation::{Command, CommandError, Receipt, Refusal, Which},
-    domain::{ClientId, Kind, Place, Seq},
+    domain::{ClientId, Place, Seq},
 };
 use nexus_proto::v1::{self, MemberRole, Role, event::Body};
 use rand::RngCore as _;
@@ -176,9 +176,6 @@ impl World {
                 Try::Unknown => asked.unknown = true,
                 Try::Receipt(receipt) => {
                     self.fate.note(|| format!("{}: {} is {}", node.name, short(id), receipt.seq));
-                    if self.is_there_already(asked, receipt) {
-                        return;
-                    }
                     self.judge().acknowledged(&conversation, sender.as_str(), &id.to_string(), receipt.seq);
                     asked.receipt = Some(receipt);
                     // Now and then at once again, as if it had not heard.
@@ -201,18 +198,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// A reaction that was given already is answered with the event that gave it, and is no event itself.
-    fn is_there_already(&self, asked: &Asked, receipt: Receipt) -> bool {
-        let Command { place, sender, id, target, body } = &asked.command;
-        matches!(body, Body::ReactionAdded(_))
-            && self.model.log(place).iter().any(|event| {
-                event.seq == receipt.seq
-                    && event.id != *id
-                    && (&event.sender, event.target) == (sender, *target)
-                    && event.kind == Kind::ReactionAdded
-            })
     }
 
     async fn attempt(&self, node: &Arc<Node>, asked: &Asked) -> Try {

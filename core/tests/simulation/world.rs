@@ -3,14 +3,14 @@
 use crate::{
     device::Device,
     fate::Fate,
-    fold::{Plain, envelope},
+    fold::Plain,
     node::{Makings, Node, Slot, tight},
     phone::{Asked, Phone},
     reader,
     store::Model,
 };
 use nexus_core::domain::{ConversationId, Name, Place, Seq, hash};
-use nexus_invariants::Judge;
+use nexus_invariants::{Envelope, Judge};
 use nexus_proto::v1::{self, ConversationKind, MemberRole, Role, Visibility, event::Body};
 use std::{
     collections::BTreeMap,
@@ -251,7 +251,7 @@ impl World {
                 let fold = Plain::of(&log);
                 USERS.iter().for_each(|user| judge.member(&id, user, fold.spans(user)));
             }
-            judge.log(&id, log.iter().map(envelope).collect());
+            judge.log(&id, log.iter().map(Envelope::from).collect());
         }
     }
 
