@@ -84,17 +84,26 @@ impl HttpBody for OneMessage {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let checked = match &frame {
             Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| self.take(data)),
-            // To tonic a request that was cancelled has ended, and would be carried out.
-            Some(Err(error)) => Err(Status::unavailable(format!("the request was broken off: {error}"))),
+            Some(Err(_)) => Ok(()),
             None => self.end(),
         };
         match checked {
-            Ok(()) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Ok(()) => Poll::Ready(frame.map(|frame| frame.map_err(|error| unreadable(error).into()))),
             Err(status) => {
                 self.over = true;
                 Poll::Ready(Some(Err(status.into())))
             }
         }
+    }
+}
+
+/// Why a body ended before its end. To tonic a request that was cancelled has ended well, and would be carried out.
+fn unreadable(error: axum::Error) -> Status {
+    let status = Status::from_error(error.into());
+    match status.message().strip_prefix("tonic-web: ") {
+        // Text that is no base64; a browser that left hears neither.
+        Some(why) => invalid("request", format!("can't be read: {why}")),
+        None => Status::unavailable(format!("the request was broken off: {}", status.message())),
     }
 }
 
