@@ -151,6 +151,10 @@ fn all() -> Vec<(String, Test)> {
         "bad_input::what_is_not_there_is_unimplemented".into(),
         Box::new(|world| Box::pin(bad_input::framing::what_is_not_there_is_unimplemented(world))),
     ));
+    tests.push((
+        "bad_input::a_browser_is_refused_in_its_own_words".into(),
+        Box::new(|world| Box::pin(bad_input::web::a_browser_is_refused_in_its_own_words(world))),
+    ));
     for (method, state) in bad_input::methods() {
         let name = format!("bad_input::{method}");
         let test: Test = match state {

@@ -1,11 +1,12 @@
 //! Bad input at every method: what is answered, and that nothing was done.
 //!
 //! - [`rows`]: the table of methods. [`fields`]: each field of a request, set to something bad.
-//! - here: what is tried on each of them. `framing`: what is no request at all.
+//! - here: what is tried on each of them. `framing`: what is no request at all; `web`: from a browser.
 
 mod fields;
 pub mod framing;
 mod rows;
+pub mod web;
 
 use crate::{
     forged::forgeries,
