@@ -2,8 +2,9 @@
 //!
 //! - [`world`]: the node, and people who call it.
 //! - [`methods`]: the table of methods in docs/api.md is true.
-//! - [`preferences`], [`directory`], [`slow_mode`]: what they say.
+//! - [`preferences`], [`directory`], [`slow_mode`]: what they say. [`bounds`]: the ends of ranges.
 
+mod bounds;
 mod directory;
 mod methods;
 mod preferences;
