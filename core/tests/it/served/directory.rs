@@ -2,15 +2,17 @@
 
 use super::world::{World, by};
 use nexus_core::{
-    conversation::rebuild::rebuild,
-    domain::Name,
+    bus::local::LocalBus,
+    clock::SystemClock,
+    conversation::{Command, Conversations, Settings, rebuild::rebuild},
+    domain::{ConversationId, Name, Place},
     log::Log,
     store::{
         Partition, Store,
         embedded::{EmbeddedStore, Options},
     },
 };
-use nexus_proto::v1::{self, ConversationKind, Visibility};
+use nexus_proto::v1::{self, ConversationKind, MemberRole, Role, Visibility, event::Body};
 use prometheus::Registry;
 use std::sync::Arc;
 use tonic::{Code, Request, Status};
@@ -137,4 +139,28 @@ async fn bad_pages_are_refused() {
         assert_eq!(status.code(), Code::InvalidArgument, "{request:?}");
     }
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_is_listed_though_its_node_died_before_it_stored_its_views() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store: Arc<dyn Store> = Arc::new(crate::embedded::open(folder.path()));
+    let node = || {
+        let (bus, clock) = (Arc::new(LocalBus::default()), Arc::new(SystemClock));
+        Conversations::new(store.clone(), bus, clock, Settings::default(), &Registry::new()).unwrap()
+    };
+    let (tenant, ann) = (Name::new("default").unwrap(), Name::new("ann").unwrap());
+    let place = Place { tenant: tenant.clone(), conversation: ConversationId(uuid::Uuid::from_u128(7)) };
+    let body = Body::ConversationCreated(v1::ConversationCreated {
+        kind: ConversationKind::Channel.into(),
+        title: "Open".into(),
+        members: vec![MemberRole { user: "ann".into(), role: Role::Owner.into() }],
+        visibility: Visibility::Public.into(),
+        ..Default::default()
+    });
+    let died = node();
+    died.submit(Command { place, sender: ann, id: None, target: 0, body }).await.unwrap();
+    drop(died);
+    let listed = node().directory(&tenant, "op", None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|listed| &listed.about.title[..]).collect::<Vec<_>>(), ["Open"]);
 }
