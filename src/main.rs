@@ -1,12 +1,13 @@
 //! Nexus: a self-hosted chat back end. Without an argument this program serves all of it.
 //!
-//! - `config`: the one file and the environment. `logging`: the log of the process.
+//! - `config`: the one file and the environment. `logging`: the log of the process. `files`: how many may be open.
 //! - `serve`: core and edge in one process. `token`: tokens of development. `rebuild`: the views, anew.
 //! - `chat`: a chat in the terminal. `check`: whether a deployment keeps its promise.
 
 mod chat;
 mod check;
 mod config;
+mod files;
 mod logging;
 mod page;
 mod rebuild;

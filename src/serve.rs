@@ -1,6 +1,6 @@
 //! Core and edge in one process.
 
-use crate::{config::Config, logging, page, token};
+use crate::{config::Config, files, logging, page, token};
 use anyhow::bail;
 use nexus_core::{
     clock::SystemClock,
@@ -22,10 +22,11 @@ const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until SIGINT or SIGTERM; SIGHUP reads the certificate again.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(mut config: Config) -> anyhow::Result<()> {
     #[allow(clippy::disallowed_methods, reason = "how long the start took, before there is a runtime")]
     let begun = Instant::now();
     logging::start(&config.log)?;
+    files::fit(&mut config);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, begun))
 }
 

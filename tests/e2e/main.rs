@@ -2,14 +2,16 @@
 //!
 //! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it. [`talk`]: what was acknowledged.
 //! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
-//! - [`stop`]: how it ends. [`disk`], [`torn`]: faults of the disk.
+//! - [`stop`]: how it ends. [`disk`], [`torn`], [`files`], [`clock`]: faults of the machine.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod chat;
+mod clock;
 mod configuration;
 mod directory;
 mod disk;
 mod durability;
+mod files;
 mod server;
 mod start;
 mod stop;
