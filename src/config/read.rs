@@ -44,7 +44,7 @@ pub fn file(path: &Path, mistakes: &mut Vec<String>) -> Layer {
     }
     reading.mistakes.sort_by_key(|(span, _)| span.start);
     for (span, wrong) in reading.mistakes {
-        let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
+        let line = text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1;
         mistakes.push(format!("{}, line {line}: {wrong}", path.display()));
     }
     reading.layer
@@ -201,4 +201,59 @@ fn names() -> Vec<(&'static str, Vec<String>)> {
 fn nearest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = all.map(|known| (strsim::damerau_levenshtein(name, known), known));
     near.filter(|(distance, _)| *distance <= NEAR).min().map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Anything, and things that look like settings.
+    fn texts() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            "\\PC{0,40}",
+            "\\[(core|gateway)(\\.(limits|log|tls|auth|x))?\\]",
+            "(listen|mode|page|secret|upstreams|[a-zé]{1,8}) = (true|-?[0-9]{1,20}|\"\\PC{0,8}\"|\\[\\]|\\{ a = 1 \\})",
+        ];
+        proptest::collection::vec(line, 0..8).prop_map(|lines| lines.join("\n"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn whatever_a_file_holds_is_read_or_told(text in texts()) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &text).unwrap();
+            let mut mistakes = Vec::new();
+            super::file(file.path(), &mut mistakes);
+            prop_assert_eq!(mistakes.is_empty(), settings(&text), "{:?}", mistakes);
+        }
+
+        #[test]
+        fn whatever_the_environment_holds_is_read_or_told(value in "\\PC{0,40}", index in 0usize..200) {
+            let known = names();
+            let name = known[index % known.len()].0;
+            let mut mistakes = Vec::new();
+            environment(&[(name.into(), value.clone().into())], &mut mistakes);
+            prop_assert!(mistakes.iter().all(|mistake| mistake.starts_with(name)), "{:?}", mistakes);
+        }
+    }
+
+    /// Whether confique too takes it, and it has no keys besides.
+    fn settings(text: &str) -> bool {
+        fn known(meta: &Meta, table: &toml::Table) -> bool {
+            table.iter().all(|(key, value)| {
+                let field = meta.fields.iter().find(|field| field.name == key);
+                match (field.map(|field| field.kind), value) {
+                    (Some(FieldKind::Nested { meta }), Value::Table(inner)) => known(meta, inner),
+                    (Some(FieldKind::Leaf { .. }), _) => true,
+                    _ => false,
+                }
+            })
+        }
+        let table = toml::from_str::<toml::Table>(text);
+        toml::from_str::<Layer>(text).is_ok() && table.is_ok_and(|table| known(&Config::META, &table))
+    }
 }

@@ -3,6 +3,7 @@
 //! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it. [`talk`]: what was acknowledged.
 //! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
 //! - [`stop`]: how it ends. [`disk`], [`torn`], [`files`], [`clock`]: faults of the machine.
+//! - [`documents`]: that what is written for operators is true.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod chat;
@@ -10,6 +11,7 @@ mod clock;
 mod configuration;
 mod directory;
 mod disk;
+mod documents;
 mod durability;
 mod files;
 mod server;

@@ -187,3 +187,81 @@ fn decode<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, StoreErro
 fn corrupt(what: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("{what}: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    fn examples() -> Vec<Vec<u8>> {
+        let event = Event {
+            seq: 7,
+            id: Some(ClientId(Uuid::from_u128(1 << 100 | 5))),
+            sender: Name::new("ann").unwrap(),
+            kind: Kind(2),
+            time_ms: -1,
+            target: 3,
+            messages: u64::MAX,
+            erased: false,
+            body: Bytes::from_static(b"\x0a\x02hi"),
+        };
+        let limits = Limits { window_ms: 1, events: 2, bytes: 3 };
+        let statics = Statics {
+            last_seq: 1,
+            closed: true,
+            opened_at: i64::MIN,
+            last_at: 4,
+            id_max: 5,
+            members_at: 6,
+            messages: 7,
+            bytes: 8,
+            limits,
+        };
+        vec![
+            encode_event(&event),
+            encode_statics(&statics),
+            encode_dedupe(&Dedupe { seq: 1, time_ms: 2, digest: [3; 32] }),
+            encode_cell(9, Some(Bytes::from_static(b"value"))),
+            encode_index(1 << 40),
+        ]
+    }
+
+    /// Every decoder of stored bytes: it answers, or says that they are damaged.
+    fn decode_all(bytes: &[u8]) {
+        let event = decode_event(1, bytes).map(|event| drop(event.decode()));
+        let others = [
+            decode_statics(bytes).map(drop),
+            decode_dedupe(bytes).map(drop),
+            decode_cell(bytes).map(drop),
+            decode_index(bytes).map(drop),
+        ];
+        for decoded in [event].into_iter().chain(others) {
+            assert!(matches!(decoded, Ok(()) | Err(StoreError::Corrupt(_))), "{decoded:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn any_bytes_are_a_value_or_damage(bytes in vec(any::<u8>(), 0..200)) {
+            decode_all(&bytes);
+        }
+
+        #[test]
+        fn a_value_with_wrong_bytes_in_it_is_a_value_or_damage(
+            which in 0usize..5,
+            changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = examples().swap_remove(which);
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            decode_all(&bytes);
+            decode_all(&bytes[..cut.index(bytes.len())]);
+        }
+    }
+}
