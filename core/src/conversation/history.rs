@@ -11,7 +11,7 @@ use crate::{
     store::{Row, Rows, StoreError},
 };
 use bytes::Bytes;
-use nexus_proto::v1::{Covered, Role, Visibility};
+use nexus_proto::v1::{Covered, Role, Visibility, event::Body};
 use std::sync::Arc;
 
 /// Partitions of messages that one page looks into; a page that comes to this bound covers less.
@@ -56,6 +56,8 @@ pub struct Look {
     pub role: Option<Role>,
     /// The seq up to which all this is true, at least.
     pub reflects: Seq,
+    /// The event by which the user left, and its time; `None`: a member, or never was one.
+    left: Option<(Seq, i64)>,
     conversation: Arc<Conversation>,
 }
 
@@ -81,14 +83,12 @@ pub enum Anchor {
 }
 
 impl Conversations {
-    /// A conversation as a user may see it: as a member now or once, or anybody if it is public.
+    /// A conversation as a user may see it: as a member now or once, or anybody if it is public. Who left one that is
+    /// not public sees of it what never changes, and of its log the end that they saw.
     pub async fn look(&self, place: &Place, user: &User, at_least: Seq) -> Result<Look, ReadError> {
-        let head = self.head(place).await?.ok_or(Refusal::NoConversation)?;
-        if at_least > head.last_seq {
-            return Err(ReadError::Ahead { asked: at_least, last: head.last_seq });
-        }
+        let mut head = self.head(place).await?.ok_or(Refusal::NoConversation)?;
         let conversation = self.conversation(place);
-        let (about, member, reflects) = {
+        let (mut about, member, mut reflects) = {
             let views = conversation.views(head.last_seq).await?;
             (views.about().await?.ok_or(Refusal::NoConversation)?, views.member(user).await?, views.folded())
         };
@@ -97,7 +97,22 @@ impl Conversations {
         }
         let role = member.as_ref().filter(|member| member.present()).map(|member| member.role());
         let intervals = member.map(|member| member.intervals()).unwrap_or_default();
-        Ok(Look { place: place.clone(), about, head, intervals, role, reflects, conversation })
+        let leave = intervals.0.last().and_then(|span| span.to);
+        let leave = match leave {
+            Some(seq) => conversation.log.events_up(seq, seq, 1).await?.pop(),
+            None => None,
+        };
+        let left = leave.as_ref().map(|leave| (leave.seq, leave.time_ms));
+        if let Some(leave) = leave.filter(|_| about.visibility() != Visibility::Public) {
+            head = Head { last_seq: leave.seq, messages: leave.messages, last_at: leave.time_ms, ..head };
+            about = about.as_left();
+            reflects = leave.seq;
+        }
+        // Only now: how long a log is, and that it is there, is not for everybody.
+        if at_least > head.last_seq {
+            return Err(ReadError::Ahead { asked: at_least, last: head.last_seq });
+        }
+        Ok(Look { place: place.clone(), about, head, intervals, role, reflects, left, conversation })
     }
 
     /// Turns a time into the first seq whose event is not before it.
@@ -163,7 +178,7 @@ impl Look {
     pub async fn messages(&self, anchor: Anchor, limit: usize) -> Result<Page, ReadError> {
         let views = self.conversation.views(self.head.last_seq).await?;
         let end = self.head.last_seq;
-        let (messages, first, last) = match anchor {
+        let (mut messages, first, last) = match anchor {
             Anchor::Before(seq) => {
                 let high = seq.saturating_sub(1).min(end);
                 let (messages, first) = self.down(&views, high, limit).await?;
@@ -182,7 +197,32 @@ impl Look {
                 (messages, first, last)
             }
         };
-        Ok(Page { messages, covered: self.covered(first, last), reflects: views.folded() })
+        self.take_back(&mut messages).await?;
+        Ok(Page { messages, covered: self.covered(first, last), reflects: self.reflected(&views) })
+    }
+
+    /// Which seq the views reflect, as far as it is the user's business.
+    fn reflected(&self, views: &Views) -> Seq {
+        if self.left.is_some() { self.head.last_seq } else { views.folded() }
+    }
+
+    /// Takes back what was made of messages after the user had left. What was deleted stays so.
+    async fn take_back(&self, messages: &mut [(Seq, MessageRow)]) -> Result<(), ReadError> {
+        let Some((left, left_at)) = self.left else { return Ok(()) };
+        for (seq, row) in messages {
+            row.reactions.retain(|_, given| *given <= left);
+            if row.text.edited_at < left_at || row.text.deleted || row.text.erased {
+                continue;
+            }
+            // Earlier edits are not kept apart from later ones: it reads as it was sent.
+            let sent = self.conversation.log.events_up(*seq, *seq, 1).await?.pop();
+            row.text.content = match sent.map(|event| event.decode()) {
+                Some(Ok(Some(Body::MessageSent(sent)))) => sent.content,
+                _ => None,
+            };
+            row.text.edited_at = 0;
+        }
+        Ok(())
     }
 
     /// Some messages by seq.
@@ -196,7 +236,8 @@ impl Look {
             let rows = views.read_rows(&Key::Message(seq), Rows::Keys(vec![seq_key(seq)])).await?;
             found.extend(self.visible(rows)?);
         }
-        Ok((found, views.folded()))
+        self.take_back(&mut found).await?;
+        Ok((found, self.reflected(&views)))
     }
 
     /// A page of a thread's messages, without its first.

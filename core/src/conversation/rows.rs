@@ -104,6 +104,14 @@ pub struct About {
     pub pair: Vec<String>,
 }
 
+impl About {
+    /// What those who left may know of it: what never changes.
+    pub fn as_left(self) -> Self {
+        let About { kind, visibility, creator, created_at, pair, .. } = self;
+        Self { kind, visibility, creator, created_at, pair, ..Self::default() }
+    }
+}
+
 /// A user in a conversation: one row.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Member {

@@ -309,6 +309,45 @@ async fn a_removed_sender_gets_the_first_result_and_nothing_new() {
 }
 
 #[tokio::test]
+async fn who_left_sees_nothing_of_what_happens_afterwards() {
+    let world = World::new(Settings::default());
+    let node = world.node();
+    node.does(created(&world, &["bob"])).await;
+    let said = node.does(says("ann", world.id(), "hello bob")).await.seq;
+    let left = node.does(removed(&world, "ann", "bob")).await;
+    world.clock.0.fetch_add(HOUR, SeqCst);
+    let content = Some(v1::Content { text: "not for bob".into(), ..Default::default() });
+    let edit = Body::MessageEdited(v1::MessageEdited { content });
+    let react = Body::ReactionAdded(v1::ReactionAdded { reaction: "+1".into() });
+    let rename = Body::ConversationChanged(v1::ConversationChanged {
+        title: Some("Without bob".into()),
+        ..Default::default()
+    });
+    for (target, body) in [(said, edit), (said, react), (0, rename)] {
+        node.does(acts("ann", world.id(), target, body)).await;
+    }
+    let look = node.all.look(&place(), &user("bob"), 0).await.unwrap();
+    assert_eq!((look.head.last_seq, look.head.last_at, look.reflects), (left.seq, left.time_ms, left.seq));
+    assert_eq!((look.about.title.as_str(), look.about.members), ("", 0));
+    assert_eq!(node.all.seq_at(&look, i64::MAX).await.unwrap(), left.seq + 1);
+    let page = look.messages(Anchor::Before(u64::MAX), 10).await.unwrap();
+    assert_eq!((page.covered.last, page.covered.at_end, page.reflects), (left.seq, true, left.seq));
+    let (one, reflects) = look.some(&[said]).await.unwrap();
+    assert_eq!((&one, reflects), (&page.messages, left.seq));
+    let row = &one[0].1;
+    assert_eq!(row.text.content.as_ref().unwrap().text, "hello bob");
+    assert_eq!((row.text.edited_at, row.reactions.len()), (0, 0));
+    assert_eq!(node.texts("ann").await, ["not for bob"]);
+    // How long a log is, and that it is there at all, is told to none but those who saw it.
+    for (who, asked) in [("bob", left.seq + 1), ("ann", left.seq + 4)] {
+        let ahead = node.all.look(&place(), &user(who), asked).await;
+        assert!(matches!(ahead, Err(ReadError::Ahead { last, .. }) if last == asked - 1), "{who}");
+    }
+    let stranger = node.all.look(&place(), &user("eve"), u64::MAX).await;
+    assert!(matches!(stranger, Err(ReadError::Refused(Refusal::NoConversation))));
+}
+
+#[tokio::test]
 async fn one_sees_what_was_said_while_one_was_a_member() {
     let world = World::new(Settings::default());
     let node = world.node();
