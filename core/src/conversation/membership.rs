@@ -18,7 +18,7 @@ pub struct Intervals(pub Vec<Interval>);
 impl Intervals {
     /// Whether an event may be seen.
     pub fn covers(&self, seq: Seq) -> bool {
-        self.0.iter().any(|span| span.from <= seq && span.to.is_none_or(|to| seq <= to))
+        self.next_visible(seq, seq).is_some()
     }
 
     /// The same, as invariants are asked about them.
@@ -33,7 +33,11 @@ impl Intervals {
 
     /// The part of `first..=last` from `first` on that may be seen without a hole: the first such span clipped.
     pub fn next_visible(&self, first: Seq, last: Seq) -> Option<(Seq, Seq)> {
-        self.within(first, last).first().copied()
+        // By halving: somebody may have come and gone ten thousand times, and this is asked once for each.
+        let next = self.0.partition_point(|span| span.to.is_some_and(|to| to < first));
+        let span = self.0.get(next)?;
+        let (from, to) = (span.from.max(first), span.to.unwrap_or(Seq::MAX).min(last));
+        (from <= to).then_some((from, to))
     }
 
     /// The parts of `first..=last` that may be seen, in order.

@@ -17,7 +17,10 @@ use crate::{
 };
 use bytes::Bytes;
 use nexus_invariants::Invariant;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 const REFLECTS: Bytes = Bytes::from_static(b"v");
 const GENERATION: Bytes = Bytes::from_static(b"g");
@@ -62,16 +65,17 @@ impl Views {
 
     /// Loads rows that are not in memory.
     pub async fn know(&mut self, keys: &[Key]) -> Result<(), StoreError> {
-        let mut asked: BTreeMap<Partition, Vec<&Key>> = BTreeMap::new();
+        let mut asked: BTreeMap<Partition, BTreeSet<&Key>> = BTreeMap::new();
         for key in keys.iter().filter(|key| !self.rows.knows(key)) {
-            asked.entry(key.partition(&self.place, self.generation)).or_default().push(key);
+            asked.entry(key.partition(&self.place, self.generation)).or_default().insert(key);
         }
         let mut newer = false;
         for (partition, keys) in asked {
             let ask = Ask::Keys(keys.iter().map(|key| key.row()).collect());
             let found = self.store.read_rows(&partition, ask).await?;
+            let found: BTreeMap<&Bytes, &Row> = found.iter().map(|row| (&row.key, row)).collect();
             for key in keys {
-                let row = found.iter().find(|row| row.key == key.row());
+                let row = found.get(&key.row()).copied();
                 match key {
                     Key::About => self.rows.put_about(rows::dated(row)?),
                     Key::Member(user) => {
@@ -165,11 +169,19 @@ impl Views {
         self.cells > WAITING_CELLS || self.rows.held() > 4 * KEPT_ROWS
     }
 
-    /// Stores what was folded, then what it reflects.
+    /// Stores what was folded, then what it reflects, and lets go of rows beyond those that stay in memory.
     pub async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.stored == self.folded {
-            return Ok(());
+        if self.stored < self.folded {
+            self.store_folded().await?;
         }
+        // Also when nothing was: commands that are refused load rows too.
+        if self.rows.held() > KEPT_ROWS {
+            self.rows.forget();
+        }
+        Ok(())
+    }
+
+    async fn store_folded(&mut self) -> Result<(), StoreError> {
         // Kept until all of it is stored: writing it again changes nothing. In the partitions' order, of which the first
         // says what the conversation is: see [`Self::know`].
         for (partition, cells) in &self.waiting {
@@ -179,9 +191,6 @@ impl Views {
         self.waiting.clear();
         self.cells = 0;
         self.stored = self.folded;
-        if self.rows.held() > KEPT_ROWS {
-            self.rows.forget();
-        }
         Ok(())
     }
 

@@ -260,6 +260,11 @@ impl Delivery {
                             return Ok(Round::Changed);
                         }
                         let sent = self.offer(stream, place.conversation, &page);
+                        // A single event that is larger than the room fits the empty queue only. Trying again before
+                        // that would do nothing but read.
+                        if sent == 0 && page.len() == 1 && !stream.outbox.drained().await {
+                            return Err(Over);
+                        }
                         // What found no room is read again later; no memory is kept for a slow stream.
                         limit = if sent < page.len() { (2 * sent).max(1) } else { self.settings.page_events };
                         next += sent as u64;

@@ -159,6 +159,15 @@ impl Outbox {
 
     /// Waits until the queue is at most half full. `false` when nothing more goes in.
     pub async fn room(&self) -> bool {
+        self.at_most(self.limit / 2).await
+    }
+
+    /// Waits until nothing waits any more. `false` when nothing more goes in.
+    pub async fn drained(&self) -> bool {
+        self.at_most(0).await
+    }
+
+    async fn at_most(&self, bytes: usize) -> bool {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -169,7 +178,7 @@ impl Outbox {
                 if !matches!(queue.end, End::Open) {
                     return false;
                 }
-                if queue.bytes <= self.limit / 2 {
+                if queue.bytes <= bytes {
                     return true;
                 }
             }
@@ -187,7 +196,7 @@ impl Outbox {
             if queue.frames.is_empty() && queue.frames.capacity() > KEPT {
                 queue.frames = VecDeque::new();
             }
-            let room = before > self.limit / 2 && queue.bytes <= self.limit / 2;
+            let room = queue.bytes == 0 || (before > self.limit / 2 && queue.bytes <= self.limit / 2);
             drop(queue);
             if room {
                 self.room.notify_waiters();
@@ -270,6 +279,17 @@ mod tests {
         let outbox = Outbox::new(100, Instant::now());
         assert!(outbox.offer(&Bytes::from(vec![0; 500])));
         assert!(!outbox.offer(&Bytes::from_static(b"x")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_says_when_nothing_waits_any_more() {
+        let outbox = Outbox::new(100, Instant::now());
+        let frame = Bytes::from_static(&[0; 20]);
+        assert!(outbox.drained().await && outbox.offer(&frame) && outbox.offer(&frame));
+        take(&outbox).await;
+        assert!(timeout(Duration::from_secs(1), outbox.drained()).await.is_err());
+        let (drained, _) = tokio::join!(outbox.drained(), take(&outbox));
+        assert!(drained);
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ use std::{
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -110,6 +110,11 @@ impl Delivery {
                 if stream.expires.is_some_and(|at| at <= time_ms) {
                     stream.outbox.end(token_expired());
                     self.detach(&stream, "token_expired");
+                    // Nobody looks after it any more: what it doesn't take in time goes, as it would have before.
+                    tokio::spawn(async move {
+                        sleep(stall).await;
+                        stream.outbox.cut(token_expired());
+                    });
                 } else if health.stuck >= stall {
                     stream.outbox.cut(stalled());
                     self.detach(&stream, "stalled");

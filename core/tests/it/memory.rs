@@ -11,7 +11,10 @@ use nexus_core::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,10 @@ pub struct MemoryStore {
     data: Mutex<Data>,
     chance: Mutex<StdRng>,
     slowest: Duration,
+    /// The next commit is done, but its answer gets lost.
+    pub lose_answer: AtomicBool,
+    /// Reads of events.
+    pub reads: AtomicU64,
     /// Read by commits that are under way, so that a serial read can wait for them.
     under_way: tokio::sync::RwLock<()>,
 }
@@ -40,7 +47,14 @@ impl MemoryStore {
     /// An empty store, whose calls take up to `slowest`.
     pub fn new(seed: u64, slowest: Duration) -> Self {
         let chance = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { data: Mutex::default(), chance, slowest, under_way: Default::default() }
+        Self {
+            data: Mutex::default(),
+            chance,
+            slowest,
+            lose_answer: false.into(),
+            reads: 0.into(),
+            under_way: Default::default(),
+        }
     }
 
     async fn settle(&self, read: Read) {
@@ -134,7 +148,11 @@ impl Store for MemoryStore {
 
     async fn commit(&self, bucket: &Bucket, commit: Commit) -> Result<Outcome, StoreError> {
         let _under_way = self.under_way.read().await;
-        self.with(|data| data.commit(bucket, commit)).await
+        let answer = self.with(|data| data.commit(bucket, commit)).await;
+        if self.lose_answer.swap(false, SeqCst) {
+            return Err(StoreError::Unknown("its answer was lost".into()));
+        }
+        answer
     }
 
     async fn dedupe(
@@ -160,6 +178,7 @@ impl Store for MemoryStore {
         order: Order,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
+        self.reads.fetch_add(1, SeqCst);
         let read = |data: &mut Data| {
             let Some(events) = data.events.get(bucket).filter(|_| from <= to) else { return Vec::new() };
             let range = events.range(from..=to).map(|(_, event)| event.clone());

@@ -3,7 +3,7 @@
 use super::world::{Came, Device, Weather, World};
 use nexus_core::delivery::Settings;
 use nexus_proto::v1::attach_response::Frame;
-use std::time::Duration;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use tonic::Code;
 
 const FAST: Duration = Duration::ZERO;
@@ -37,6 +37,22 @@ async fn without_a_cursor_live_events_follow_a_reset() {
     comes(&mut bob, &["attached", "1 no_cursor 1-1", "caught up 1"]).await;
     world.say(1, "ann", "hello").await;
     comes(&mut bob, &["1 2-2"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_did_without_saying_so_comes_at_once() {
+    let world = world();
+    world.create(1, &["ann", "bob"]).await;
+    let mut bob = world.attach("bob", &[(1, 1)]);
+    comes(&mut bob, &["attached", "caught up 1"]).await;
+    world.store.lose_answer.store(true, SeqCst);
+    assert_eq!(world.say(1, "ann", "hello").await, 2);
+    comes(&mut bob, &["1 2-2"]).await;
+    let mut eve = world.attach("eve", &[]);
+    comes(&mut eve, &["attached", "caught up 0"]).await;
+    world.store.lose_answer.store(true, SeqCst);
+    world.add(1, "ann", "eve").await.unwrap();
+    comes(&mut eve, &["1 no_cursor 3-2", "1 3-3"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,6 +201,25 @@ async fn a_slow_stream_goes_back_to_the_log_and_costs_the_others_nothing() {
     slow.until_quiet(Duration::from_secs(1)).await;
     world.complete(&slow, 1, false).await.unwrap();
     assert!(slow.resets.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_does_not_fit_beside_others_is_not_read_again_and_again() {
+    let settings = Settings { queue_bytes: 4 << 10, ..Settings::default() };
+    let world = World::new(1, Duration::from_millis(1), settings);
+    world.create(1, &["ann", "bob"]).await;
+    let mut bob = world.attach("bob", &[(1, 1)]);
+    bob.until_quiet(Duration::from_secs(1)).await;
+    for text in ["small".to_owned(), "large".repeat(1000)] {
+        world.say(1, "ann", &text).await;
+    }
+    // Long enough to read thousands of times, short enough not to be cut off.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let reads = world.store.reads.load(SeqCst);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(world.store.reads.load(SeqCst) < reads + 100, "it reads on without room");
+    bob.until_quiet(Duration::from_secs(1)).await;
+    world.complete(&bob, 1, false).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

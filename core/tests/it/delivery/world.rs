@@ -107,6 +107,7 @@ pub struct World {
     pub conversations: Arc<Conversations>,
     pub delivery: Arc<Delivery>,
     pub bus: Arc<TestBus>,
+    pub store: Arc<MemoryStore>,
     pub registry: Registry,
     pub clock: Arc<Paused>,
     pub stop: CancellationToken,
@@ -127,7 +128,8 @@ impl World {
         rules.log.recent = true;
         rules.log.limits.events = 64;
         let store = Arc::new(MemoryStore::new(seed, slowest));
-        let conversations = Conversations::new(store, bus.clone(), clock.clone(), rules, &registry).unwrap();
+        let conversations =
+            Conversations::new(store.clone(), bus.clone(), clock.clone(), rules, &registry).unwrap();
         let rng = StdRng::seed_from_u64(seed);
         let delivery = Delivery::new(
             conversations.clone(),
@@ -140,7 +142,7 @@ impl World {
         .unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(delivery.clone().run(stop.clone()));
-        Self { conversations, delivery, bus, registry, clock, stop, ids: AtomicU64::new(1) }
+        Self { conversations, delivery, bus, store, registry, clock, stop, ids: AtomicU64::new(1) }
     }
 
     pub fn weather(&self, weather: Weather) {
