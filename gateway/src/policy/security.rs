@@ -1,7 +1,7 @@
 //! Headers that keep a browser from doing harm with what we serve.
 
 use super::{
-    decision::{Action, Decision, Reply},
+    decision::{Action, Decision},
     head::{Protocol, RequestHead},
 };
 use crate::config::{Config, Mode};
@@ -21,6 +21,8 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000; includeSub
 #[derive(Clone)]
 pub(crate) struct SecurityHeaders {
     everywhere: Arc<HeaderMap>,
+    /// Over plain HTTP browsers ignore it.
+    over_tls: Arc<HeaderMap>,
     page: Arc<HeaderMap>,
 }
 
@@ -28,9 +30,10 @@ impl SecurityHeaders {
     pub(crate) fn new(config: &Config) -> Self {
         let mut everywhere = HeaderMap::new();
         everywhere.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let mut over_tls = HeaderMap::new();
         // Never in development: it would make every other server on this laptop's localhost unreachable.
         if config.mode == Mode::Production {
-            everywhere.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+            over_tls.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
         let mut page = HeaderMap::new();
         if let Ok(csp) = HeaderValue::from_str(&config.page.content_security_policy) {
@@ -39,13 +42,19 @@ impl SecurityHeaders {
         page.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         page.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         page.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
-        SecurityHeaders { everywhere: Arc::new(everywhere), page: Arc::new(page) }
+        SecurityHeaders {
+            everywhere: Arc::new(everywhere),
+            over_tls: Arc::new(over_tls),
+            page: Arc::new(page),
+        }
     }
 
-    fn add(&self, decision: &mut Decision) {
-        let plain = decision.facts.protocol == Protocol::Http
-            && matches!(decision.action, Action::Reply(Reply::Http(_)));
-        for (name, value) in self.everywhere.iter().chain(self.page.iter().filter(|_| plain)) {
+    fn add(&self, decision: &mut Decision, secure: bool) {
+        // A browser shows whatever we answer to what is no call: files, redirects, refusals.
+        let shown = decision.facts.protocol == Protocol::Http && matches!(decision.action, Action::Reply(_));
+        let over_tls = self.over_tls.iter().filter(|_| secure);
+        let page = self.page.iter().filter(|_| shown);
+        for (name, value) in self.everywhere.iter().chain(over_tls).chain(page) {
             decision.headers.insert(name, value.clone());
         }
     }
@@ -81,13 +90,10 @@ impl<S: Service<RequestHead, Response = Decision, Error = Infallible>> Service<R
 
     fn call(&mut self, head: RequestHead) -> Self::Future {
         let headers = self.headers.clone();
-        // HSTS over plain HTTP is ignored by browsers, and the redirect needs none of the others.
         let secure = head.secure;
         self.inner.call(head).map(Box::new(move |answer| {
             answer.map(|mut decision| {
-                if secure {
-                    headers.add(&mut decision);
-                }
+                headers.add(&mut decision, secure);
                 decision
             })
         }))

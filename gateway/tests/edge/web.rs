@@ -199,6 +199,7 @@ async fn the_page_is_served_with_its_guards() {
         for (path, status) in [("/missing", 404), ("/assets/../index.html", 404), ("//", 404)] {
             let (response, _) = request(&world, http, Request::get(path).body(Bytes::new()).unwrap()).await;
             assert_eq!(response.status(), status, "{http:?} {path}");
+            assert!(response.headers().contains_key("content-security-policy"), "{http:?} {path}");
         }
         let (response, _) = request(&world, http, Request::put("/").body(Bytes::new()).unwrap()).await;
         assert_eq!(response.status(), 405);
@@ -239,6 +240,8 @@ async fn plain_http_is_sent_to_https() {
             let response = plain(&world, asks).await;
             assert_eq!(response.status(), 308);
             assert_eq!(response.headers()["location"], location.as_str());
+            assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+            assert!(response.headers().contains_key("content-security-policy"));
         }
     }
     // A call in the clear is not carried out, whatever it brings.
