@@ -63,6 +63,17 @@ export class Person {
     await this.page.getByRole('heading', { name: title, level: 2 }).waitFor();
   }
 
+  /** Begins a conversation: 'Direct', which has no title, 'Group' or 'Channel'. */
+  async create(kind, title, people) {
+    await this.page.getByRole('button', { name: 'New conversation' }).click();
+    const dialog = this.page.getByRole('dialog');
+    await dialog.getByText(kind, { exact: true }).click();
+    if (title) await dialog.getByLabel('Title').fill(title);
+    await dialog.getByLabel(kind === 'Direct' ? 'With whom?' : 'Who should be in it?').fill(people);
+    await dialog.getByRole('button', { name: kind === 'Direct' ? 'Open conversation' : 'Create' }).click();
+    await this.page.getByRole('heading', { name: title || people, level: 2 }).waitFor();
+  }
+
   get composer() {
     return this.page.getByRole('textbox', { name: 'Message' });
   }

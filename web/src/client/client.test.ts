@@ -242,3 +242,51 @@ it('takes up a conversation that it is added to while attached', async () => {
     expect(alice.view('new')?.messages.map((it) => it.content?.text)).toEqual(['hello']);
   });
 });
+
+it('sends what the browser has no room to keep, and says so', async () => {
+  const storage = new MemoryStorage();
+  storage.addEntry = () => Promise.reject(new DOMException('no room', 'QuotaExceededError'));
+  const alice = join('alice', storage);
+  await online(alice);
+  send(alice, 'one');
+  send(alice, 'two');
+  await shows(alice, ['one', 'two']);
+  expect(alice.state().notice?.text).toMatch('can’t store');
+  expect(new Set(server.received).size).toBe(2);
+});
+
+it('sends nothing while its id can’t be kept, and goes on when it can', async () => {
+  const storage = new MemoryStorage();
+  const { changeEntry } = storage;
+  let broken = 2;
+  storage.changeEntry = (key, change) =>
+    broken-- > 0
+      ? Promise.reject(new DOMException('connection lost', 'UnknownError'))
+      : changeEntry(key, change);
+  const alice = join('alice', storage);
+  await online(alice);
+  send(alice, 'patience');
+  await shows(alice, ['patience']);
+  expect(server.received.length).toBe(1);
+});
+
+it('attaches even if what was kept can’t be read', async () => {
+  const storage = new MemoryStorage();
+  storage.conversations = () => Promise.reject(new DOMException('broken', 'UnknownError'));
+  storage.entries = storage.conversations as never;
+  const alice = join('alice', storage);
+  await online(alice);
+  server.say('lobby', 'bob', 'hello');
+  await shows(alice, ['hello']);
+});
+
+it('gives a page the same object for a message that did not change', async () => {
+  const alice = join('alice');
+  await online(alice);
+  for (const text of ['a', 'b']) server.say('lobby', 'bob', text);
+  await shows(alice, ['a', 'b']);
+  const [first] = alice.view('lobby')?.messages ?? [];
+  server.say('lobby', 'bob', 'c');
+  await shows(alice, ['a', 'b', 'c']);
+  expect(alice.view('lobby')?.messages[0]).toBe(first);
+});

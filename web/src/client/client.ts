@@ -73,6 +73,8 @@ export class NexusClient {
       changed: (id) => this.#changed(id),
       done: (entry, seq) => this.#sync.conversations.get(entry.conversationId)?.done(entry, seq),
       refused: (entry) => this.#refused(entry),
+      unkept: () =>
+        this.#notify('This browser can’t store what you write: keep the page open until it is sent.'),
     });
     this.#attachment = new Attachment(api, this.#sync);
   }
@@ -84,8 +86,11 @@ export class NexusClient {
   }
 
   async start(): Promise<void> {
-    await this.#sync.load();
-    await this.#outbox.load();
+    // Without what was kept everything is fetched afresh.
+    await this.#sync.load().catch(() => undefined);
+    await this.#outbox
+      .load()
+      .catch(() => this.#notify('What you wrote earlier could not be read on this device.'));
     await this.#attachment.run();
   }
 

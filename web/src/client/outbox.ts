@@ -18,6 +18,8 @@ export interface OutboxListener {
   done(entry: Entry, seq: number): void;
   /** The server refused it for good. */
   refused(entry: Entry): void;
+  /** The browser would not keep an entry: it is sent all the same, but a reload forgets it. */
+  unkept(): void;
 }
 
 export class Outbox {
@@ -26,6 +28,8 @@ export class Outbox {
   readonly #transmit: Transmit;
   readonly #listener: OutboxListener;
   readonly #busy = new Set<string>();
+  /** Keys of entries that live as long as the page, because the storage is full or broken. */
+  readonly #unkept = new Set<string>();
   #entries: readonly Entry[] = [];
   #wake = new AbortController();
   #online = false;
@@ -61,7 +65,12 @@ export class Outbox {
       refusal: null,
       final: false,
     };
-    await this.#storage.addEntry(entry);
+    try {
+      await this.#storage.addEntry(entry);
+    } catch {
+      this.#unkept.add(entry.key);
+      this.#listener.unkept();
+    }
     this.#replace(entry.key, entry);
     void this.#drain(conversationId);
   }
@@ -78,7 +87,7 @@ export class Outbox {
 
   async discard(key: string): Promise<void> {
     this.#replace(key, null);
-    await this.#storage.removeEntry(key);
+    await this.#remove(key);
   }
 
   /** The stream brought an event with this id: whatever became of the answer, it is done. */
@@ -107,7 +116,8 @@ export class Outbox {
       for (;;) {
         const entry = this.of(conversationId).find((it) => it.refusal === null);
         if (!entry || !this.#online) return;
-        if (await this.#attempt(entry)) failures = 0;
+        // A storage that fails now may work later; until its id is kept, nothing is sent.
+        if (await this.#attempt(entry).catch(() => false)) failures = 0;
         else await sleep(backoff(++failures), this.#wake.signal);
       }
     } finally {
@@ -149,11 +159,21 @@ export class Outbox {
     if (!this.#entries.some((it) => it.key === entry.key)) return;
     this.#listener.done(entry, seq);
     this.#replace(entry.key, null);
-    await this.#storage.removeEntry(entry.key);
+    await this.#remove(entry.key);
+  }
+
+  /** One that can't be removed is sent once more after a reload, under the same id, and changes nothing. */
+  async #remove(key: string): Promise<void> {
+    if (!this.#unkept.delete(key)) await this.#storage.removeEntry(key).catch(() => undefined);
   }
 
   async #change(key: string, change: (entry: Entry) => Entry): Promise<Entry | null> {
-    const entry = await this.#storage.changeEntry(key, change);
+    const held = this.#entries.find((it) => it.key === key);
+    const entry = this.#unkept.has(key)
+      ? held
+        ? change(held)
+        : null
+      : await this.#storage.changeEntry(key, change);
     if (entry && this.#entries.some((it) => it.key === key)) this.#replace(key, entry);
     return entry;
   }

@@ -20,17 +20,24 @@ export interface Shown extends Message {
   readonly changing: boolean;
 }
 
+/** The same message is the same object each time, so that a page draws again only what changed. */
+const unchanged = new WeakMap<Message, Shown>();
+
+function show(message: Message): Shown {
+  let shown = unchanged.get(message);
+  if (!shown) {
+    shown = { ...message, key: message.id || String(message.seq), pending: null, changing: false };
+    unchanged.set(message, shown);
+  }
+  return shown;
+}
+
 export function overlay(
   messages: readonly Message[],
   entries: readonly Entry[],
   me: string,
 ): readonly Shown[] {
-  const shown: Shown[] = messages.map((message) => ({
-    ...message,
-    key: message.id || String(message.seq),
-    pending: null,
-    changing: false,
-  }));
+  const shown = messages.map(show);
   for (const entry of entries) {
     const { operation } = entry;
     if (operation.type === 'send') {

@@ -22,10 +22,15 @@ export function Banner() {
   }
   const seconds = Math.max(0, Math.ceil((link.until - now) / 1000));
   return (
-    <div className="banner" role="status">
+    <div className="banner">
       <span className="spinner" aria-hidden="true" />
       <span>
-        <b>Reconnecting in {seconds} s.</b> <span className="banner-reason">{link.reason}</span>
+        {/* The seconds are for the eye: read out, they would never end. */}
+        <b aria-hidden="true">Reconnecting in {seconds} s.</b>{' '}
+        <span className="banner-reason" role="status">
+          <span className="visually-hidden">Reconnecting. </span>
+          {link.reason}
+        </span>
       </span>
       <button className="button small" onClick={() => client.reconnectNow()}>
         Try now

@@ -22,9 +22,15 @@ export function Chat({ onLeave }: { readonly onLeave: (reason: string | null) =>
   }, [link, onLeave]);
 
   useEffect(() => {
-    const back = () => client.reconnectNow();
+    const back = () => {
+      if (document.visibilityState === 'visible') client.reconnectNow();
+    };
     window.addEventListener('online', back);
-    return () => window.removeEventListener('online', back);
+    document.addEventListener('visibilitychange', back);
+    return () => {
+      window.removeEventListener('online', back);
+      document.removeEventListener('visibilitychange', back);
+    };
   }, [client]);
 
   useEffect(() => {

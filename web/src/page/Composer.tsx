@@ -23,9 +23,13 @@ interface Props {
 const MAX_BYTES = 32_000;
 const encoder = new TextEncoder();
 
+/** What was begun in each conversation and not sent, by user and conversation. */
+const drafts = new Map<string, string>();
+
 export function Composer({ view, info, mode, onMode }: Props) {
   const client = useClient();
-  const [text, setText] = useState('');
+  const draft = `${client.me} ${view.id}`;
+  const [text, setText] = useState(() => drafts.get(draft) ?? '');
   const [editing, setEditing] = useState<Mode>(mode);
   const field = useRef<HTMLTextAreaElement>(null);
   const { id } = view;
@@ -33,7 +37,7 @@ export function Composer({ view, info, mode, onMode }: Props) {
   if (editing !== mode) {
     setEditing(mode);
     if (mode.type === 'edit') setText(mode.message.content?.text ?? '');
-    else if (editing.type === 'edit') setText('');
+    else if (editing.type === 'edit') setText(drafts.get(draft) ?? '');
   }
 
   useEffect(() => {
@@ -70,8 +74,9 @@ export function Composer({ view, info, mode, onMode }: Props) {
         mentions,
         replyTo: mode.type === 'reply' ? mode.message.seq : 0,
       });
+      drafts.delete(draft);
     }
-    setText('');
+    setText(drafts.get(draft) ?? '');
     onMode({ type: 'new' });
     client.typing(id, false);
     field.current?.focus();
@@ -79,7 +84,9 @@ export function Composer({ view, info, mode, onMode }: Props) {
 
   const change = (value: string) => {
     setText(value);
-    if (mode.type !== 'edit') client.typing(id, value.trim() !== '');
+    if (mode.type === 'edit') return;
+    drafts.set(draft, value);
+    client.typing(id, value.trim() !== '');
   };
 
   const keyDown = (event: KeyboardEvent) => {
@@ -124,6 +131,7 @@ export function Composer({ view, info, mode, onMode }: Props) {
         <textarea
           ref={field}
           rows={1}
+          dir="auto"
           value={text}
           onChange={(event) => change(event.target.value)}
           onKeyDown={keyDown}

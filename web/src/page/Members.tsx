@@ -32,7 +32,11 @@ export function Members({ view, info, onClose }: Props) {
   );
   const here = members.filter((it) => rank(it.user) !== order.offline).length;
   return (
-    <aside className="members" aria-label="Members">
+    <aside
+      className="members"
+      aria-label="Members"
+      onKeyDown={(event) => event.key === 'Escape' && onClose()}
+    >
       <header>
         <h2>Members</h2>
         <button className="button icon-button" onClick={onClose} title="Close">

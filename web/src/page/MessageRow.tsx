@@ -52,7 +52,7 @@ export const MessageRow = memo(function MessageRow(props: Props) {
           {message.replyTo > 0 && <Quote answered={answered} />}
           {content?.forwardedFrom && <p className="forwarded">Forwarded from {content.forwardedFrom}</p>}
           {content ? (
-            <p className="text">
+            <p className="text" dir="auto">
               <Text text={content.text} mentions={content.mentions} me={client.me} />
               {content.attachments.map((name) => (
                 <span key={name} className="attachment">
@@ -108,7 +108,7 @@ function Quote({ answered }: { readonly answered: Shown | undefined }) {
   return (
     <button className={`quote ${hue(answered.sender)}`} onClick={show}>
       <b>{answered.sender}</b>
-      <span>{answered.content?.text ?? 'This message was deleted.'}</span>
+      <span dir="auto">{answered.content?.text ?? 'This message was deleted.'}</span>
     </button>
   );
 }

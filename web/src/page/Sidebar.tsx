@@ -86,7 +86,9 @@ function ConversationRow({ summary, open, onOpen }: RowProps) {
       {typing.length > 0 ? (
         <span className="conversation-last typing">{names(typing)} typing…</span>
       ) : (
-        <span className="conversation-last">{preview(summary, client.me)}</span>
+        <span className="conversation-last" dir="auto">
+          {preview(summary, client.me)}
+        </span>
       )}
       {unread > 0 && (
         <span className="badge" aria-label={`${unread} unread`}>

@@ -38,6 +38,13 @@ export function Timeline({ view, info, onReply, onEdit }: Props) {
     if (!attentive) setNewAfter(info.readSeq);
   }
 
+  // From the message that was the last one when all was here, what others say is read out.
+  const newest = messages.at(-1);
+  const [opened, setOpened] = useState<number | null>(null);
+  if (opened === null && !loading) setOpened(newest?.seq ?? 0);
+  const said =
+    newest?.content && newest.sender !== client.me && newest.seq > (opened ?? Infinity) ? newest : null;
+
   const list = useMemo(() => rows(messages, client.me, newAfter), [messages, client.me, newAfter]);
   const bySeq = useMemo(() => new Map(messages.map((message) => [message.seq, message])), [messages]);
   const seenBy = useMemo(() => readers(view, client.me), [view, client.me]);
@@ -100,7 +107,8 @@ export function Timeline({ view, info, onReply, onEdit }: Props) {
           {loading || loadingOlder ? <span className="spinner" role="status" aria-label="Loading" /> : null}
           {atStart && !loading && <Beginning info={info} />}
         </div>
-        <div role="log" aria-label="Messages">
+        {/* Not live by itself: a page of older messages would be read out from its first to its last. */}
+        <div role="log" aria-label="Messages" aria-live="off">
           {list.map((row) => {
             if (row.type === 'day') {
               return (
@@ -134,6 +142,9 @@ export function Timeline({ view, info, onReply, onEdit }: Props) {
         </div>
         {seenBy.length > 0 && <p className="seen-by">Seen by {names(seenBy)}</p>}
       </div>
+      <p className="visually-hidden" aria-live="polite">
+        {said && `${said.sender}: ${said.content?.text ?? ''}`}
+      </p>
       {!atEnd && (
         <button className="button to-end" onClick={toEnd}>
           <DownIcon />

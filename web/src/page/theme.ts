@@ -1,9 +1,11 @@
+import { kept } from '../client/session';
+
 export type Theme = 'auto' | 'light' | 'dark';
 
 const KEY = 'nexus.theme';
 
 export function theme(): Theme {
-  const stored = localStorage.getItem(KEY);
+  const stored = kept('localStorage')?.getItem(KEY);
   return stored === 'light' || stored === 'dark' ? stored : 'auto';
 }
 
@@ -15,8 +17,8 @@ export function applyTheme(): void {
 
 /** Switches between light and dark, from whichever is shown now. */
 export function toggleTheme(): void {
-  const chosen = theme();
+  const chosen = document.documentElement.dataset.theme ?? 'auto';
   const dark = chosen === 'auto' ? matchMedia('(prefers-color-scheme: dark)').matches : chosen === 'dark';
-  localStorage.setItem(KEY, dark ? 'light' : 'dark');
-  applyTheme();
+  document.documentElement.dataset.theme = dark ? 'light' : 'dark';
+  kept('localStorage')?.setItem(KEY, dark ? 'light' : 'dark');
 }
