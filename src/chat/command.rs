@@ -3,6 +3,7 @@
 use nexus_client::{Mutation, v1};
 
 /// What a person can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Nothing,
     Quit,
@@ -12,78 +13,110 @@ pub enum Command {
     Open(String),
     Direct(String),
     Say { text: String, reply_to: u64 },
-    New(String),
-    Add(String),
+    Group { title: String, users: Vec<String> },
+    Join(String),
+    Add(Vec<String>),
     Edit(u64, String),
     Delete(u64),
     React(u64, String),
+    Search(String),
     Leave,
 }
 
-/// The commands, for people.
+/// The messages that a command means when it names none. 0: there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meant {
+    /// To reply to and to react to.
+    pub any: u64,
+    /// To change and to delete.
+    pub own: u64,
+}
+
+/// The commands, for people who see the numbers of messages.
 pub const HELP: &str = "\
 /list                 your conversations          /open NAME|ID    go to one
-/dm USER              the direct one with USER    /new TITLE       make a group
-/add USER             add somebody here           /members         who is here
+/dm USER              the direct one with USER    /members         who is here
+/group TITLE USER...  make a group (\"a title\")    /add USER...     add people here
+/join TITLE           join a public channel       /leave           leave this conversation
 /reply N TEXT         answer message N            /edit N TEXT     change your message N
 /delete N             delete message N            /react N EMOJI   react to message N
-/leave                leave this conversation     /quit            (or Ctrl-D)
+/quit                 (or Ctrl-D)
 The number of a message stands before it.";
 
 impl Command {
     /// Reads a line; an error says what is missing.
-    pub fn parse(line: &str) -> Result<Self, String> {
+    pub fn parse(line: &str, meant: Meant) -> Result<Self, String> {
         let line = line.trim();
         let Some(rest) = line.strip_prefix('/') else {
             let say = |text: &str| Command::Say { text: text.to_owned(), reply_to: 0 };
             return Ok(if line.is_empty() { Command::Nothing } else { say(line) });
         };
-        let (name, words) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (name, words) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         let words = words.trim();
         let text = |what: &str| match words {
             "" => Err(format!("/{name} needs {what}")),
             words => Ok(words.to_owned()),
         };
-        let numbered = || {
+        let numbered = |meant: u64| {
             let (number, text) = words.split_once(' ').unwrap_or((words, ""));
-            let seq = number.parse().map_err(|_| format!("/{name} needs the number of a message"))?;
-            Ok::<(u64, String), String>((seq, text.trim().to_owned()))
+            match (number.parse(), meant) {
+                (Ok(seq), _) => Ok((seq, text.trim().to_owned())),
+                (Err(_), 0) => Err(format!("/{name} needs the number of a message")),
+                (Err(_), meant) => Ok((meant, words.to_owned())),
+            }
         };
-        let both = || match numbered()? {
-            (_, text) if text.is_empty() => Err(format!("/{name} needs a number and something after it")),
+        let both = |meant: u64| match numbered(meant)? {
+            (_, text) if text.is_empty() && meant == 0 => {
+                Err(format!("/{name} needs a number and something after it"))
+            }
+            (_, text) if text.is_empty() => Err(format!("/{name} needs something after it")),
             both => Ok(both),
         };
+        let names = |words: &str| words.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         Ok(match name {
             "quit" | "exit" | "q" => Command::Quit,
-            "help" | "h" => Command::Help,
+            "help" | "h" | "?" => Command::Help,
             "list" | "l" => Command::List,
             "members" => Command::Members,
             "leave" => Command::Leave,
-            "open" | "join" => Command::Open(text("a title or an id")?),
+            "open" => Command::Open(text("a title or an id")?),
+            "join" => Command::Join(text("the title of a public channel")?),
             "dm" => Command::Direct(text("a user")?),
-            "new" => Command::New(text("a title")?),
-            "add" => Command::Add(text("a user")?),
-            "delete" => Command::Delete(numbered()?.0),
-            "edit" => both().map(|(seq, text)| Command::Edit(seq, text))?,
-            "react" => both().map(|(seq, reaction)| Command::React(seq, reaction))?,
-            "reply" => both().map(|(seq, text)| Command::Say { text, reply_to: seq })?,
+            "group" | "new" => {
+                let words = text("a title")?;
+                let (title, users) = titled(&words);
+                Command::Group { title: title.to_owned(), users: names(users) }
+            }
+            "add" => Command::Add(names(&text("a user")?)),
+            "search" => Command::Search(text("what to look for")?),
+            "delete" => Command::Delete(numbered(meant.own)?.0),
+            "edit" => both(meant.own).map(|(seq, text)| Command::Edit(seq, text))?,
+            "react" => both(meant.any).map(|(seq, reaction)| Command::React(seq, reaction))?,
+            "reply" => both(meant.any).map(|(seq, text)| Command::Say { text, reply_to: seq })?,
             other => return Err(format!("there is no /{other}: /help shows what there is")),
         })
     }
 
-    /// The change that a command makes in a conversation; a message that says nothing for those that make none.
-    pub fn into_mutation(self, conversation: &str) -> Mutation {
+    /// Whether it does something in the conversation that is open.
+    pub fn is_of_a_conversation(&self) -> bool {
+        let creates = matches!(self, Command::Group { .. });
+        !creates && self.clone().into_mutation("").is_some()
+    }
+
+    /// The change that a command makes in a conversation; none for those that make none.
+    pub fn into_mutation(self, conversation: &str) -> Option<Mutation> {
         let conversation_id = conversation.to_owned();
         let content = |text| Some(v1::Content { text, ..Default::default() });
-        match self {
-            Command::New(title) => v1::CreateConversationRequest {
+        Some(match self {
+            Command::Group { title, users } => v1::CreateConversationRequest {
                 kind: v1::ConversationKind::Group as i32,
                 title,
+                members: users.into_iter().map(|user| v1::MemberRole { user, role: 0 }).collect(),
                 ..Default::default()
             }
             .into(),
-            Command::Add(user) => {
-                v1::AddMembersRequest { conversation_id, users: vec![user], ..Default::default() }.into()
+            Command::Add(users) => {
+                v1::AddMembersRequest { conversation_id, users, ..Default::default() }.into()
             }
             Command::Edit(seq, text) => {
                 v1::EditMessageRequest { conversation_id, seq, content: content(text), ..Default::default() }
@@ -103,8 +136,16 @@ impl Command {
                 ..Default::default()
             }
             .into(),
-            _ => v1::SendMessageRequest { conversation_id, ..Default::default() }.into(),
-        }
+            _ => return None,
+        })
+    }
+}
+
+/// A title of one word, or of several between quotation marks, and what comes after it.
+fn titled(words: &str) -> (&str, &str) {
+    match words.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+        Some(quoted) => quoted,
+        None => words.split_once(' ').unwrap_or((words, "")),
     }
 }
 
@@ -115,18 +156,32 @@ mod tests {
 
     #[test]
     fn lines_are_read() {
-        assert!(
-            matches!(Command::parse("  hello "), Ok(Command::Say { text, reply_to: 0 }) if text == "hello")
-        );
-        assert!(
-            matches!(Command::parse("/reply 7 yes, of course"), Ok(Command::Say { text, reply_to: 7 }) if text == "yes, of course")
-        );
-        assert!(matches!(Command::parse("/react 3 👍"), Ok(Command::React(3, r)) if r == "👍"));
-        assert!(matches!(Command::parse(""), Ok(Command::Nothing)));
+        let parse = |line| Command::parse(line, Meant::default());
+        let said = |text: &str, reply_to| Ok(Command::Say { text: text.into(), reply_to });
+        assert_eq!(parse("  hello "), said("hello", 0));
+        assert_eq!(parse("/reply 7 yes, of course"), said("yes, of course", 7));
+        assert_eq!(parse("/react 3 👍"), Ok(Command::React(3, "👍".into())));
+        assert_eq!(parse(""), Ok(Command::Nothing));
+        let group = |title: &str, users: &[&str]| {
+            let users = users.iter().map(|&user| user.into()).collect();
+            Ok(Command::Group { title: title.into(), users })
+        };
+        assert_eq!(parse("/group Team ann bob"), group("Team", &["ann", "bob"]));
+        assert_eq!(parse("/group \"Our Team\" ann"), group("Our Team", &["ann"]));
         for (line, said) in
             [("/edit x y", "number"), ("/edit 3", "after it"), ("/dm", "a user"), ("/fly", "/help")]
         {
-            assert!(Command::parse(line).err().unwrap().contains(said), "{line}");
+            assert!(parse(line).unwrap_err().contains(said), "{line}");
         }
+    }
+
+    #[test]
+    fn a_command_means_the_message_that_is_picked() {
+        let parse = |line| Command::parse(line, Meant { any: 5, own: 4 });
+        assert_eq!(parse("/react 👍"), Ok(Command::React(5, "👍".into())));
+        assert_eq!(parse("/edit better words"), Ok(Command::Edit(4, "better words".into())));
+        assert_eq!(parse("/delete"), Ok(Command::Delete(4)));
+        assert_eq!(parse("/delete 2"), Ok(Command::Delete(2)));
+        assert!(parse("/react").unwrap_err().contains("after it"));
     }
 }

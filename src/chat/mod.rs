@@ -1,18 +1,20 @@
 //! `nexus chat`: a chat in the terminal.
 //!
 //! - here: what it is told. `identity`: who chats, with which server, and what waits to be sent.
-//! - `command`: what a line means.
-//! - `plain`: line by line, for pipes and scripts.
+//! - `command`: what a line means. `text`: what a terminal shows of a text.
+//! - `screen`: the full screen. `plain`: line by line, for pipes and scripts.
 
 mod command;
 mod identity;
 mod plain;
+mod screen;
+mod text;
 
 pub use identity::LOCAL_CA;
 
 use clap::Args;
 use identity::Identity;
-use std::path::PathBuf;
+use std::{io::IsTerminal as _, path::PathBuf};
 
 /// Who chats, and where.
 #[derive(Debug, Args)]
@@ -39,12 +41,22 @@ pub struct Options {
     /// Where messages are kept until the server has them. Default: nexus/chat in $XDG_STATE_HOME or ~/.local/state.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Line by line instead of on the whole screen. So it is as well when input or output is no terminal.
+    #[arg(long)]
+    plain: bool,
+    /// Scroll with the mouse's wheel; text is then selected with Shift.
+    #[arg(long)]
+    mouse: bool,
 }
 
 /// Chats until the input ends.
 pub fn run(options: Options) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
         let identity = Identity::new(&options)?;
-        plain::chat(&options, identity).await
+        let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        match person && !options.plain {
+            true => screen::chat(&options, identity).await,
+            false => plain::chat(&options, identity).await,
+        }
     })
 }

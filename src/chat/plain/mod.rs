@@ -8,7 +8,7 @@ mod room;
 
 use super::{
     Options,
-    command::{self, Command},
+    command::{self, Command, Meant},
     identity::Identity,
 };
 use anyhow::{Context as _, bail};
@@ -33,8 +33,8 @@ pub async fn chat(options: &Options, identity: Identity) -> anyhow::Result<()> {
             options.server
         )
     })?;
-    let mut input = Input::start(&format!("{user}> "))?;
-    let mut room = Room::open(&client, &user, first, &mut input).await?;
+    let mut input = Input::start();
+    let mut room = Room::open(&client, &user, first, &input).await?;
     input.say("Type a message, or /help.");
     if !outbox.is_idle() {
         input.say(&format!("-- {} unsent from last time --", outbox.entries().len()));
@@ -49,11 +49,11 @@ pub async fn chat(options: &Options, identity: Identity) -> anyhow::Result<()> {
         tokio::select! {
             line = input.next(), if open => {
                 open = match line {
-                    Some(line) => act(&client, &user, &line, &mut room, &mut outbox, &mut input).await,
+                    Some(line) => act(&client, &user, &line, &mut room, &mut outbox, &input).await,
                     None => false,
                 };
             }
-            outcome = outbox.next() => refused += u32::from(!told(outcome, &mut outbox, &mut input)?),
+            outcome = outbox.next() => refused += u32::from(!told(outcome, &mut outbox, &input)?),
             item = attachment.next() => match item {
                 Some(Item::Ended { message, .. }) => bail!("the server ended the stream: {message}"),
                 Some(item) => {
@@ -61,7 +61,7 @@ pub async fn chat(options: &Options, identity: Identity) -> anyhow::Result<()> {
                     if matches!(item, Item::Detached { .. }) && !open {
                         input.say("-- Ctrl-C: what is unsent goes out the next time you chat --");
                     }
-                    room.heard(&item, &mut input);
+                    room.heard(&item, &input);
                 }
                 None => bail!("the stream ended"),
             },
@@ -74,7 +74,7 @@ pub async fn chat(options: &Options, identity: Identity) -> anyhow::Result<()> {
 }
 
 /// Says what became of a change. False: it was not made.
-fn told(outcome: Outcome, outbox: &mut Outbox, input: &mut Input) -> anyhow::Result<bool> {
+fn told(outcome: Outcome, outbox: &mut Outbox, input: &Input) -> anyhow::Result<bool> {
     match outcome {
         Outcome::Sent { sent, .. } => {
             if let Some(made) = sent.conversation {
@@ -128,9 +128,9 @@ async fn act(
     line: &str,
     room: &mut Room,
     outbox: &mut Outbox,
-    input: &mut Input,
+    input: &Input,
 ) -> bool {
-    let command = match Command::parse(line) {
+    let command = match Command::parse(line, Meant::default()) {
         Ok(command) => command,
         Err(wrong) => {
             input.say(&wrong);
@@ -157,10 +157,21 @@ async fn act(
             },
             Err(error) => Err(error.into()),
         },
-        change => {
-            let kept = outbox.add(change.into_mutation(room.id()));
-            kept.map(drop).context("not sent: it can't be kept")
+        Command::Search(_) => {
+            input.say("/search is for the full screen");
+            Ok(())
         }
+        Command::Join(title) => match room::channel(client, &title).await {
+            Ok(conversation_id) => {
+                let join = v1::JoinConversationRequest { conversation_id, ..Default::default() };
+                outbox.add(join).map(drop).context("it can't be kept")
+            }
+            Err(error) => Err(error),
+        },
+        change => match change.into_mutation(room.id()) {
+            Some(change) => outbox.add(change).map(drop).context("not sent: it can't be kept"),
+            None => Ok(()),
+        },
     };
     if let Err(error) = done {
         input.say(&format!("! {error:#}"));

@@ -1,6 +1,7 @@
 //! The conversation that is open, and how what happens reads.
 
 use super::input::Input;
+use crate::chat::text::{clean, line};
 use anyhow::Context as _;
 use nexus_client::{Client, Item, v1};
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ impl Room {
         client: &Client,
         me: &str,
         conversation: v1::Conversation,
-        input: &mut Input,
+        input: &Input,
     ) -> anyhow::Result<Self> {
         input.say(&format!("-- {} ({} members) --", title(&conversation), conversation.member_count));
         let ask = v1::ListMessagesRequest {
@@ -34,7 +35,7 @@ impl Room {
         };
         let page = client.call(ask).await?;
         for message in &page.messages {
-            input.say(&past(message));
+            input.say(&clean(&past(message)));
         }
         let list = client.call(v1::ListConversationsRequest { page_size: 200, ..Default::default() }).await?;
         let others = list.conversations.iter().map(|c| (c.id.clone(), title(c))).collect();
@@ -52,19 +53,19 @@ impl Room {
     }
 
     /// Prints what happened.
-    pub fn heard(&mut self, item: &Item, input: &mut Input) {
+    pub fn heard(&mut self, item: &Item, input: &Input) {
         match item {
             Item::Events { conversation_id, events, .. } => {
                 for event in events {
                     if *conversation_id == self.id {
                         if event.seq > self.reflects {
-                            input.say(&happened(event));
+                            input.say(&clean(&happened(event)));
                             self.reflects = event.seq;
                         }
                     } else if event.sender != self.me {
                         let unknown = conversation_id.clone();
                         let place = self.others.get(conversation_id).unwrap_or(&unknown);
-                        input.say(&format!("[{place}] {}", happened(event)));
+                        input.say(&clean(&format!("[{place}] {}", happened(event))));
                     }
                 }
             }
@@ -77,7 +78,7 @@ impl Room {
         }
     }
 
-    fn fleeting(&self, body: &v1::ephemeral::Body, input: &mut Input) {
+    fn fleeting(&self, body: &v1::ephemeral::Body, input: &Input) {
         match body {
             v1::ephemeral::Body::Typing(t)
                 if t.conversation_id == self.id && t.typing && t.user != self.me =>
@@ -93,7 +94,7 @@ impl Room {
     }
 
     /// Prints who is here.
-    pub async fn members(&self, client: &Client, input: &mut Input) -> anyhow::Result<()> {
+    pub async fn members(&self, client: &Client, input: &Input) -> anyhow::Result<()> {
         let ask =
             v1::ListMembersRequest { conversation_id: self.id.clone(), page_size: 200, ..Default::default() };
         let names: Vec<String> = client.call(ask).await?.members.into_iter().map(|m| m.user).collect();
@@ -103,7 +104,7 @@ impl Room {
 }
 
 /// Prints the caller's conversations.
-pub async fn list(client: &Client, input: &mut Input) -> anyhow::Result<()> {
+pub async fn list(client: &Client, input: &Input) -> anyhow::Result<()> {
     let list = client.call(v1::ListConversationsRequest { page_size: 200, ..Default::default() }).await?;
     for c in &list.conversations {
         input.say(&format!("{:>4} unread  {}  {}", c.unread_count, c.id, title(c)));
@@ -121,8 +122,17 @@ pub async fn find(client: &Client, name: &str) -> anyhow::Result<v1::Conversatio
         .with_context(|| format!("no conversation {name:?}: /list shows them"))
 }
 
+/// The id of the public channel with this title.
+pub async fn channel(client: &Client, title: &str) -> anyhow::Result<String> {
+    let ask = v1::ListDirectoryRequest { prefix: title.to_owned(), ..Default::default() };
+    let found = client.call(ask).await?.entries;
+    let named = |entry: &v1::DirectoryEntry| entry.title.eq_ignore_ascii_case(title);
+    let found = found.into_iter().find(named).with_context(|| format!("there is no channel {title:?}"))?;
+    Ok(found.conversation_id)
+}
+
 fn title(c: &v1::Conversation) -> String {
-    if c.title.is_empty() { c.peer.clone() } else { c.title.clone() }
+    line(if c.title.is_empty() { &c.peer } else { &c.title })
 }
 
 fn past(message: &v1::Message) -> String {

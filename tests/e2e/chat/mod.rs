@@ -1,8 +1,12 @@
 //! `nexus chat` as people and scripts run it.
 //!
-//! - [`plain`]: line by line, through pipes.
+//! - [`plain`]: line by line, through pipes. [`screen`]: the full screen, by a [`person`] at a terminal.
 
+#[cfg(target_os = "linux")]
+mod person;
 mod plain;
+#[cfg(target_os = "linux")]
+mod screen;
 
 use crate::server::Server;
 use nexus_client::{Client, v1};
