@@ -111,7 +111,7 @@ impl Composer {
         match way {
             Way::Back => {
                 let words = self.text[..self.cursor].unicode_word_indices();
-                words.last().map_or(0, |(at, _)| at)
+                words.next_back().map_or(0, |(at, _)| at)
             }
             Way::On => {
                 let mut words = self.text[self.cursor..].unicode_word_indices();
