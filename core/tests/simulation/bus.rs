@@ -1,8 +1,11 @@
 //! A bus that loses hints, delivers them late, twice and out of order, and whose subscriptions die without a word.
 
-use crate::gate::Gate;
+use crate::{gate::Gate, world::World};
 use async_trait::async_trait;
-use nexus_core::bus::{Bus, Feed, Hint, Listener, listener};
+use nexus_core::{
+    bus::{Bus, Feed, Heard, Hint, Listener, listener},
+    domain::{Event, Seq},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -53,7 +56,7 @@ impl Connection {
         *ear.dead.lock().unwrap() |= bit;
         let announced = fate.weather().announced;
         fate.note(|| format!("node {node} goes deaf on lane {lane}"));
-        let (feed, dead, time) = (ear.feed.clone(), ear.dead.clone(), fate.ms(100..20_000));
+        let (feed, dead, time) = (ear.feed.clone(), ear.dead.clone(), fate.ms(100..8000));
         tokio::spawn(async move {
             sleep(time).await;
             *dead.lock().unwrap() &= !bit;
@@ -105,4 +108,18 @@ impl Bus for Connection {
         self.wires.ears.lock().unwrap().insert(self.node, Ear { feed, dead: Arc::default() });
         listener
     }
+}
+
+/// Listens as one more node would.
+pub fn listener(world: &World) -> Listener {
+    world.makings.wires.connect(usize::MAX, Gate::new(world.fate.clone(), "listener")).listen()
+}
+
+/// Whether an event was told of.
+pub fn heard(listener: &mut Listener, seq: Seq) -> bool {
+    let heard = std::iter::from_fn(|| listener.try_recv());
+    heard.fold(false, |found, heard| {
+        let told = |events: &[Event]| events.iter().any(|event| event.seq == seq);
+        found || matches!(heard, Heard::Hint(Hint::Appended { events, .. }) if told(&events))
+    })
 }

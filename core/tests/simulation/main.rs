@@ -4,11 +4,31 @@
 //! - [`fate`]: chance, time, weather and the trace. [`gate`]: a node's life and death.
 //! - [`store`], [`bus`]: the models, with their anomalies. [`node`]: a real node over them.
 //! - [`phone`]: who writes. [`device`]: who listens. [`reader`]: who looks things up. [`fold`]: the plain fold of a log.
-//! - [`world`]: one simulation. - here: many of them.
+//! - [`world`]: one simulation. [`cases`]: single stories. - here: many simulations.
+
+//!
+//! What breaks a plausible implementation, and where it is tried by name (everything but the last two lines also by seeds):
+//!
+//! | case | test |
+//! |---|---|
+//! | a conditional write held back across a seal | `cases::a_write_that_is_held_back_across_a_seal_is_refused` |
+//! | two nodes sealing with skewed clocks | `cases::nodes_whose_clocks_are_minutes_apart_...` |
+//! | a crash after each step of opening a bucket; check, pause, seal, append | `cases::a_crash_at_any_step_of_an_append_...` |
+//! | a paused view writer, a crash between rows and `reflects` | `cases::a_crash_while_views_are_stored_...` |
+//! | a refusal decided where others have gone on | `cases::nobody_is_refused_for_what_another_node_allowed_already` |
+//! | a commit that nobody was told of | `cases::an_append_of_unknown_outcome_is_told_...`, `it::delivery::attach::lost_hints_...` |
+//! | a phone a day ahead or behind that retries after two seals | `it::conversation::ids_of_a_phone_with_a_wrong_clock_...` |
+//! | one id twice in one queue | `it::conversation::one_id_twice_in_one_queue_is_one_event` |
+//! | a retry after removal; removal and a message in one batch | `it::conversation::a_removed_sender_...` |
+//! | concurrent get-or-create | `it::conversation::everybody_meets_in_the_one_direct_conversation` |
+//! | a lane's subscription silently gone; added while attached, hint lost | by seeds: `deaf`, `lost` in [`fate`] |
+//! | retention and erasure | not implemented yet, so not simulated |
+//! | a real coordinator stopped, a real bus stopped | need the real ones |
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bus;
+mod cases;
 mod device;
 mod fate;
 mod fold;

@@ -2,7 +2,7 @@
 
 use crate::{
     device::Device,
-    fate::Fate,
+    fate::{Fate, Skewed},
     fold::Plain,
     node::{Makings, Node, Slot, tight},
     phone::{Asked, Phone},
@@ -38,7 +38,7 @@ pub struct World {
     pub places: Vec<Place>,
     pub ending: Notify,
     ends: AtomicBool,
-    makings: Makings,
+    pub makings: Makings,
     slots: Vec<Slot>,
     judge: Mutex<Judge>,
     asked: Mutex<Vec<Asked>>,
@@ -102,6 +102,10 @@ impl World {
         self.slots[slot].start(&self.makings)
     }
 
+    pub fn clock(&self, slot: usize) -> &Skewed {
+        &self.slots[slot].clock
+    }
+
     pub fn short_horizon(&self) -> bool {
         self.makings.settings.log.horizon.buckets < 64
     }
@@ -161,7 +165,7 @@ impl World {
         self.verdict()
     }
 
-    async fn create(self: &Arc<Self>) {
+    pub async fn create(self: &Arc<Self>) {
         let member = |user: &str, role: Role| MemberRole { user: user.into(), role: role as i32 };
         let group = [member("ann", Role::Owner), member("bob", Role::Admin), member("cid", Role::Member)];
         let kinds = [
@@ -256,7 +260,7 @@ impl World {
     }
 
     /// Compares what the nodes serve, and what is stored, with the fold of the log.
-    async fn compare(self: &Arc<Self>) {
+    pub async fn compare(self: &Arc<Self>) {
         for place in &self.places {
             let log = self.model.log(place);
             let mut fold = Plain::default();
@@ -304,7 +308,7 @@ impl World {
         }
     }
 
-    fn verdict(&self) -> Result<(), String> {
+    pub fn verdict(&self) -> Result<(), String> {
         self.tell_truth();
         let mut problems = Vec::new();
         for (invariant, verdict) in self.judge().verdicts() {

@@ -26,6 +26,8 @@ use tokio::time::sleep;
 /// What all nodes share.
 pub struct Model {
     data: Mutex<Data>,
+    /// What becomes of the next conditional write, if a story says so.
+    next: Mutex<Option<Mishap>>,
 }
 
 /// A node's connection to it.
@@ -36,7 +38,7 @@ pub struct Connection {
 
 /// What becomes of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mishap {
+pub enum Mishap {
     None,
     Refused,
     /// Unknown, but done.
@@ -51,7 +53,7 @@ enum Mishap {
 
 impl Model {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { data: Mutex::default() })
+        Arc::new(Self { data: Mutex::default(), next: Mutex::default() })
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
@@ -60,6 +62,11 @@ impl Model {
 
     pub fn connect(self: &Arc<Self>, gate: Gate) -> Arc<dyn Store> {
         Arc::new(Connection { model: self.clone(), gate })
+    }
+
+    /// Says what becomes of the next conditional write.
+    pub fn next(&self, mishap: Mishap) {
+        *self.next.lock().unwrap() = Some(mishap);
     }
 
     /// The truth about a log: all that is done or decided.
@@ -233,7 +240,7 @@ impl Store for Connection {
     async fn commit(&self, bucket: &Bucket, commit: Commit) -> Result<Outcome, StoreError> {
         commit.check(bucket)?;
         self.go("commit").await;
-        let mishap = self.mishap();
+        let mishap = self.model.next.lock().unwrap().take().unwrap_or_else(|| self.mishap());
         self.describe(bucket, &commit, &format!("{mishap:?}"));
         match mishap {
             Mishap::Refused | Mishap::Never => return self.unknown("commit", mishap).await,
