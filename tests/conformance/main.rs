@@ -1,10 +1,10 @@
 //! What a user of the API may rely on, asked of a deployment over the network. Nothing is known of the deployment but
 //! its address and who makes tokens; `docs/develop.md` says how to run this against one's own.
 //!
-//! - [`world`]: the deployment. [`tokens`]: their maker. [`forged`]: tokens to be refused. [`person`]: somebody who uses it. [`stream`]:
-//!   what an attached device gets. [`refusal`]: what a refusal must say.
+//! - [`world`]: the deployment. [`tokens`]: their maker. [`forged`]: tokens to be refused. [`person`]: somebody who uses
+//!   it. [`stream`]: what an attached device gets. [`refusal`]: what a refusal must say.
 //! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`];
-//!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`].
+//!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`], [`rooms`].
 //! - [`bad_input`]: at every method, by [`raw`] requests. [`half_open`]: connections that don't go on. [`slow`]: streams
 //!   that nobody reads.
 //!
@@ -27,6 +27,7 @@ mod person;
 mod raw;
 mod refusal;
 mod roles;
+mod rooms;
 #[path = "../e2e/server.rs"]
 #[allow(dead_code)]
 mod server;
@@ -114,6 +115,11 @@ fn all() -> Vec<(String, Test)> {
             an_answer_says_what_it_reflects,
             conversations_are_listed_by_activity,
             members_are_listed_by_name,
+        }
+        rooms {
+            public_channels_are_found_by_title,
+            preferences_are_ones_own,
+            slow_mode_says_how_long_to_wait,
         }
         limits {
             a_message_has_so_many_kinds_of_reactions,
