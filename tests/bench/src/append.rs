@@ -144,7 +144,10 @@ impl Log {
     fn groups(&self) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.get_name() == "nexus_store_commit_seconds");
-        family.map_or(0, |family| family.get_metric()[0].get_histogram().get_sample_count())
+        let metrics = family.map_or(&[][..], |family| family.get_metric());
+        let synced =
+            metrics.iter().filter(|of| of.get_label().iter().any(|label| label.get_value() == "true"));
+        synced.map(|of| of.get_histogram().get_sample_count()).sum()
     }
 }
 
