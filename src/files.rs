@@ -1,14 +1,13 @@
 //! How many files may be open at once, and how many connections that allows.
 
 use crate::config::Config;
-use std::fs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lets in no more connections than there may be open files, less a part that is kept for the store, for connections
-/// between edge and core, and for the admin addresses: a store that can't open its files stops writing.
+/// Takes as many open files as the system allows, since what a shell allows is often 1,024, and lets in no more connections
+/// than that, less a part that is kept for the store, for connections between edge and core, and for the admin addresses: a
+/// store that can't open its files stops writing.
 pub fn fit(config: &mut Config) {
-    let Some(files) = fs::read_to_string("/proc/self/limits").ok().and_then(|limits| soft(&limits)) else {
-        return;
-    };
+    let Some(files) = most() else { return };
     let room = files - (files / 4).clamp(64, 4096).min(files);
     let wanted = config.gateway.limits.connections;
     if wanted > room {
@@ -23,22 +22,11 @@ pub fn fit(config: &mut Config) {
     }
 }
 
-/// The limit in force; `None`: there is none.
-fn soft(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_in_force_is_read() {
-        let line =
-            |soft| format!("Max processes 7 7 processes\nMax open files            {soft} 4096 files\n");
-        assert_eq!(soft(&line("1024")), Some(1024));
-        assert_eq!(soft(&line("unlimited")), None);
-        assert!(fs::read_to_string("/proc/self/limits").is_ok_and(|limits| soft(&limits).is_some()));
+/// Raises the limit to the greatest that is allowed, and gives the one in force then; `None`: there is none.
+fn most() -> Option<usize> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
     }
+    getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok())
 }

@@ -27,7 +27,8 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     let begun = Instant::now();
     logging::start(&config.log)?;
     files::fit(&mut config);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, begun))
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("core").enable_all().build()?;
+    runtime.block_on(serve(config, begun))
 }
 
 async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {

@@ -51,3 +51,21 @@ async fn a_second_process_on_the_same_data_is_refused_and_the_first_serves_on() 
     let rebuild = ended(command(server.folder.path(), 0).arg("rebuild"));
     assert!(rebuild.0 == 1 && rebuild.1.contains("stop it"), "{rebuild:?}");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_may_have_as_many_connections_as_the_system_allows() {
+    let mut server = Server::prepared(Vec::new());
+    let program = server.command();
+    // As a shell with a low soft limit starts it.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -Sn 100 && exec \"$0\""]).arg(program.get_program());
+    shell.current_dir(server.folder.path());
+    shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    server.begin_as(shell).await;
+    let pid = server.child.as_ref().unwrap().id();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = files.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();
+    assert_eq!(numbers[0], numbers[1], "the soft limit is the hard one: {files}");
+}
