@@ -110,7 +110,7 @@ impl Composer {
     fn word(&self, way: Way) -> usize {
         match way {
             Way::Back => {
-                let words = self.text[..self.cursor].unicode_word_indices();
+                let mut words = self.text[..self.cursor].unicode_word_indices();
                 words.next_back().map_or(0, |(at, _)| at)
             }
             Way::On => {

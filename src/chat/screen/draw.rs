@@ -307,7 +307,7 @@ fn hints(state: &State) -> &'static str {
             match state.rooms.get(state.open.as_deref().unwrap_or_default()).map(|room| room.purpose) {
                 Some(Purpose::Edit(_)) => "Enter changes it  Esc drops it",
                 Some(Purpose::Reply(_)) => "Enter replies  Esc drops it",
-                _ => "? help  Tab switch  ↑ edit last  Ctrl-↑ pick a message  PgUp back",
+                _ => "? help  Tab next  ↑ edit last  Ctrl-↑ pick  PgUp back",
             }
         }
     }

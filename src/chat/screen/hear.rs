@@ -79,6 +79,7 @@ impl State {
                 list.into_iter().for_each(|view| self.replica.summary(view));
                 let first = self.list().first().map(|view| view.id.clone());
                 if self.conversation().is_none()
+                    && !self.awaited
                     && let Some(first) = first
                 {
                     self.show(&first);
@@ -116,6 +117,7 @@ impl State {
             Answer::Open(view) => {
                 let id = view.id.clone();
                 self.replica.summary(view);
+                self.awaited = false;
                 self.show(&id);
             }
             Answer::Channel { title, id: None } => {
@@ -123,6 +125,7 @@ impl State {
             }
             Answer::Channel { .. } | Answer::Nothing => {}
             Answer::Failed(error) => {
+                self.awaited &= !matches!(ask, Ask::Direct(_));
                 if matches!(ask, Ask::Direct(_) | Ask::Channel(_) | Ask::Page { .. } | Ask::List) {
                     self.warn(error.to_string());
                 }

@@ -116,6 +116,7 @@ impl Desk {
     /// The conversation that was asked for on the command line.
     fn first(&mut self, options: &Options) {
         if let Some(user) = &options.with {
+            self.state.awaited = true;
             self.ask(Ask::Direct(user.clone()));
         } else if let Some(id) = &options.conversation {
             self.state.show(id);

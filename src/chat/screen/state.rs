@@ -83,6 +83,8 @@ pub struct State {
     pub search: String,
     /// Whether the person looks at this terminal.
     pub focused: bool,
+    /// A conversation is being made that will be opened: no other is meanwhile.
+    pub awaited: bool,
     /// The list has come.
     pub listed: bool,
     /// Markers were asked for since the stream began.
@@ -114,6 +116,7 @@ impl State {
             notice: None,
             search: String::new(),
             focused: true,
+            awaited: false,
             listed: false,
             marked: HashSet::new(),
             at_top: false,

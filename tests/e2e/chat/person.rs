@@ -10,6 +10,7 @@ use rustix::{
 use std::{
     fs::File,
     io::{Read as _, Write as _},
+    num::NonZero,
     process::{Child, Command, ExitStatus},
     sync::{Arc, Mutex},
     time::Duration,
@@ -53,7 +54,7 @@ impl Person {
         set(&mut command);
         let child = command.spawn().unwrap();
         drop(command);
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(24), cells(80), 0)));
         let (mut output, seen) = (terminal.try_clone().unwrap(), screen.clone());
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -74,7 +75,7 @@ impl Person {
     }
 
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.screen.lock().unwrap().screen_mut().set_size(rows, columns);
+        self.screen.lock().unwrap().screen_mut().set_size(cells(rows), cells(columns));
         resize(&self.terminal, columns, rows);
     }
 
@@ -85,7 +86,7 @@ impl Person {
     pub fn has_colours(&self) -> bool {
         let screen = self.screen.lock().unwrap();
         let (rows, columns) = screen.screen().size();
-        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let cells = (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
         let mut cells = cells.filter_map(|(row, column)| screen.screen().cell(row, column));
         cells.any(|cell| cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default)
     }
@@ -133,6 +134,10 @@ impl Drop for Person {
             let _ = self.child.wait();
         }
     }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
 }
 
 fn resize(terminal: &File, columns: u16, rows: u16) {

@@ -106,7 +106,7 @@ async fn one_scrolls_through_more_than_a_page_on_any_size() {
     for n in 0..120 {
         says(&bob, &id, &format!("message {n}.")).await;
     }
-    let mut ann = Person::with(&server, "ann", &[], |command| {
+    let mut ann = Person::with(&server, "ann", &["--with", "bob"], |command| {
         command.env("NO_COLOR", "1");
     });
     ann.sees("message 119.").await;
