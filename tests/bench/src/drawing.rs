@@ -4,8 +4,8 @@ use crate::figures::Chart;
 
 const WIDTH: f64 = 720.0;
 /// Where bars begin, and the longest one's length.
-const LEFT: f64 = 250.0;
-const LONGEST: f64 = 380.0;
+const LEFT: f64 = 310.0;
+const LONGEST: f64 = 320.0;
 const TOP: f64 = 48.0;
 const STEP: f64 = 34.0;
 const THICK: f64 = 20.0;

@@ -284,7 +284,10 @@ fn report(cases: &[Case], found: &[Vec<Figures>]) -> Section {
     Section {
         title: "Fan-out in the core".into(),
         method: format!(
-            "One event of {TEXT} bytes to {STREAMS} attached streams over HTTP/2 without TLS, the next when everybody has              it, {} events. CPU time of the core's one thread, from the append to the socket; the clients have a thread              of their own. The edge opens 100 streams on a connection to the core. Vectored IO is what h2 would do              without the wrapper around the socket that makes it gather small frames.",
+            "One event of {TEXT} bytes to {STREAMS} attached streams over HTTP/2 without TLS, the next when everybody has \
+             it, {} events. CPU time of the core's one thread, from the append to the socket; the clients have a thread \
+             of their own. The edge opens 100 streams on a connection to the core. Vectored IO is what h2 would do \
+             without the wrapper around the socket that makes it gather small frames.",
             cases[0].events
         ),
         verdicts: vec![
