@@ -2,7 +2,7 @@
 //! it reflects and the log's end.
 
 use crate::{
-    fold::{Plain, person, said},
+    fold::{Plain, Said, person, said},
     node::Node,
     store::short_place,
     world::{USERS, World, name},
@@ -11,6 +11,7 @@ use nexus_core::{
     conversation::history::{Anchor, Look, ReadError},
     domain::{Place, Seq},
 };
+use nexus_proto::v1::Visibility;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
@@ -58,8 +59,13 @@ pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &s
                 // Nobody but members is told anything, and what was acknowledged is there.
                 let folds = Folds::within(world, place, known);
                 let stranger = known == 0 || folds.any(|fold| !fold.members.contains_key(user));
-                let refused = matches!(error, ReadError::Refused(_));
-                world.served(refused && stranger, || format!("{} told {user}: {error}", node.name));
+                // Who left is told of no end but the one that they saw.
+                let left = known > 0 && folds.any(|fold| fold.role(user).is_none());
+                let expected = match error {
+                    ReadError::Ahead { .. } => left,
+                    _ => matches!(error, ReadError::Refused(_)) && stranger,
+                };
+                world.served(expected, || format!("{} told {user}: {error}", node.name));
                 return true;
             }
         };
@@ -71,8 +77,15 @@ pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &s
         let at = format!("{}, {} for {user}", node.name, short_place(place));
         compare_about(world, &at, place, &look, user);
         let folds = Folds::within(world, place, page.reflects);
+        let left = look.intervals.0.last().and_then(|span| span.to);
         for (seq, row) in &page.messages {
             let row = said(row);
+            if let Some(left) = left {
+                world.served(could_be_read(world, place, *seq, &row, left), || {
+                    format!("{at}, who left at {left}: message {seq} is {row:?}")
+                });
+                continue;
+            }
             world.served(folds.any(|fold| fold.messages.get(seq) == Some(&row)), || {
                 let truth = folds.0.first().map(|fold| fold.messages.get(seq));
                 format!("{at}: message {seq} is {row:?} instead of {truth:?}")
@@ -109,9 +122,20 @@ pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &s
     }
 }
 
+/// Whether a message is as it could be read before its reader left. What was deleted since stays so.
+fn could_be_read(world: &World, place: &Place, seq: Seq, row: &Said, left: Seq) -> bool {
+    let folds = Folds::within(world, place, 1);
+    let mut before = folds.0.iter().filter(|fold| fold.seq <= left);
+    let text = row.text.is_none()
+        || before.any(|fold| fold.messages.get(&seq).is_some_and(|said| said.text == row.text));
+    text && row.reactions.values().all(|given| *given <= left)
+}
+
 fn compare_about(world: &World, at: &str, place: &Place, look: &Look, user: &str) {
     let folds = Folds::within(world, place, look.reflects);
-    world.served(folds.any(|fold| fold.differs(&look.about).is_none()), || {
+    let hidden = look.role.is_none() && look.about.visibility() != Visibility::Public;
+    world.served(!hidden || look.about.title.is_empty(), || format!("{at} sees {:?}", look.about));
+    world.served(hidden || folds.any(|fold| fold.differs(&look.about).is_none()), || {
         let why = folds.0.first().and_then(|fold| fold.differs(&look.about));
         format!("{at} at {}: {}", look.reflects, why.unwrap_or_default())
     });
