@@ -60,6 +60,7 @@ try {
   console.log(`made ${picture}`);
 
   if (folder) {
+    await alice.page.getByRole('button', { name: 'Members' }).click();
     for (const [width, height] of [
       [768, 1024],
       [390, 844],

@@ -259,10 +259,10 @@ it('sends nothing while its id can’t be kept, and goes on when it can', async 
   const storage = new MemoryStorage();
   const { changeEntry } = storage;
   let broken = 2;
-  storage.changeEntry = (key, change) =>
-    broken-- > 0
-      ? Promise.reject(new DOMException('connection lost', 'UnknownError'))
-      : changeEntry(key, change);
+  storage.changeEntry = (key, change) => {
+    if (broken-- > 0) return Promise.reject<never>(new DOMException('connection lost', 'UnknownError'));
+    return changeEntry(key, change);
+  };
   const alice = join('alice', storage);
   await online(alice);
   send(alice, 'patience');

@@ -28,7 +28,7 @@ export function Banner() {
         {/* The seconds are for the eye: read out, they would never end. */}
         <b aria-hidden="true">Reconnecting in {seconds} s.</b>{' '}
         <span className="banner-reason" role="status">
-          <span className="visually-hidden">Reconnecting. </span>
+          <span className="visually-hidden">Not connected. </span>
           {link.reason}
         </span>
       </span>
