@@ -189,8 +189,9 @@ class Refusals(InteropTest):
                 call(request, timeout=DEADLINE_SECONDS)
 
     def test_what_comes_later_is_unimplemented(self):
-        with self.refused(StatusCode.UNIMPLEMENTED, says="ListDirectory"):
-            self.ann.conversations.ListDirectory(conversations.ListDirectoryRequest())
+        later = self.ann.channel.unary_unary("/nexus.v1.InvitationService/ListInvitations")
+        with self.refused(StatusCode.UNIMPLEMENTED, says="ListInvitations"):
+            later(b"", timeout=DEADLINE_SECONDS)
         for path in ["/nexus.v1.ConversationService/NoSuchMethod", "/nexus.v1.NoSuchService/Call"]:
             with self.subTest(path), self.assertRaises(grpc.RpcError) as caught:
                 self.ann.channel.unary_unary(path)(b"", timeout=DEADLINE_SECONDS)

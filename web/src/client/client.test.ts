@@ -260,8 +260,9 @@ it('sends nothing while its id can’t be kept, and goes on when it can', async 
   const { changeEntry } = storage;
   let broken = 2;
   storage.changeEntry = (key, change) => {
-    if (broken-- > 0) return Promise.reject<never>(new DOMException('connection lost', 'UnknownError'));
-    return changeEntry(key, change);
+    if (broken-- <= 0) return changeEntry(key, change);
+    const lost: Promise<never> = Promise.reject(new DOMException('connection lost', 'UnknownError'));
+    return lost;
   };
   const alice = join('alice', storage);
   await online(alice);
