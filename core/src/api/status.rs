@@ -38,7 +38,7 @@ pub fn refusal(refusal: Refusal) -> Status {
 pub fn command(error: CommandError) -> Status {
     match error {
         CommandError::Refused(why) => refusal(why),
-        CommandError::Busy(_) | CommandError::Unknown(_) => unavailable(error.to_string()),
+        CommandError::Unknown(_) => unavailable(error.to_string()),
     }
 }
 

@@ -82,10 +82,7 @@ pub enum CommandError {
     /// It did nothing and never will.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It certainly did nothing this time; the same request may succeed later.
-    #[error("{0}; retry with the same client_id")]
-    Busy(String),
-    /// It may have been done.
+    /// It may have been done. Also where this attempt certainly did nothing: an earlier one with the same id may have.
     #[error("the outcome is not known ({0}); retry with the same client_id")]
     Unknown(String),
 }

@@ -105,7 +105,7 @@ impl Conversation {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             if queue.waiting.len() >= self.shared.settings.queue {
                 self.shared.metrics.queue_full.inc();
-                return Err(CommandError::Busy("the conversation's queue is full".into()));
+                return Err(CommandError::Unknown("the conversation's queue is full".into()));
             }
             queue.waiting.push_back(Pending { command, digest, answer });
             if !queue.driven {
@@ -145,17 +145,14 @@ impl Conversation {
                 Ok(()) => self.shared.metrics.append_retries.inc(),
                 Err(error) => {
                     turn.tail = None;
-                    let error = match error {
-                        StoreError::Unavailable(why) => CommandError::Busy(why),
-                        StoreError::Unknown(why) | StoreError::Corrupt(why) => CommandError::Unknown(why),
-                    };
+                    let error = CommandError::Unknown(error.to_string());
                     tracing::warn!(conversation = %self.place.conversation, %error, "append failed");
                     batch.into_iter().for_each(|p| answer(p, Err(error.clone())));
                     return;
                 }
             }
         }
-        batch.into_iter().for_each(|p| answer(p, Err(CommandError::Busy("others append faster".into()))));
+        batch.into_iter().for_each(|p| answer(p, Err(CommandError::Unknown("others append faster".into()))));
     }
 
     /// One batch: what is settled is answered and leaves it, what isn't stays in it.

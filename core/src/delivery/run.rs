@@ -9,9 +9,11 @@ use crate::{
         hash::{LANES, lane_of, lane_of_user},
     },
 };
+use futures_util::{StreamExt as _, stream};
 use nexus_proto::v1::{self, attach_response};
 use std::{
     collections::BTreeSet,
+    future::ready,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -32,6 +34,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MARGIN_MINUTES: i64 = 15;
 /// Rows of `recent` that are read at once.
 const RECENT_PAGE: usize = 500;
+/// Conversations of a lane whose ends are read at once.
+const HEADS: usize = 32;
 
 /// Lanes that are to be checked.
 #[derive(Default)]
@@ -185,16 +189,20 @@ impl Delivery {
                 self.employ(&stream);
             }
         }
-        for place in self.active(lane, good).await? {
-            // A conversation without a hub was not asked for, whatever happened in it.
-            if self.lanes.find(&place, |_| ()).is_none() {
-                continue;
-            }
-            if let Some(head) = self.conversations.head(&place).await?
-                && self.lanes.find(&place, |hub| hub.ends_at(head.last_seq)) == Some(true)
-            {
-                self.read_for_hub(&place);
-            }
+        let mut places = self.active(lane, good).await?;
+        // A conversation without a hub was not asked for, whatever happened in it.
+        places.retain(|place| self.lanes.find(place, |_| ()).is_some());
+        // One that can't be read must not hide the others: all are looked at, and the lane is not good.
+        let looked = stream::iter(places).map(|place| self.look_at(place)).buffer_unordered(HEADS);
+        looked.fold(Ok(()), |all, one| ready(all.and(one))).await
+    }
+
+    /// Compares a hub with the log.
+    async fn look_at(self: &Arc<Self>, place: Place) -> Result<(), Fault> {
+        if let Some(head) = self.conversations.head(&place).await?
+            && self.lanes.find(&place, |hub| hub.ends_at(head.last_seq)) == Some(true)
+        {
+            self.read_for_hub(&place);
         }
         Ok(())
     }

@@ -37,6 +37,8 @@ pub struct MemoryStore {
     slowest: Duration,
     /// The next commit is done, but its answer gets lost.
     pub lose_answer: AtomicBool,
+    /// The buckets of this conversation can't be read.
+    pub unreadable: Mutex<Option<Place>>,
     /// Reads of events.
     pub reads: AtomicU64,
     /// Read by commits that are under way, so that a serial read can wait for them.
@@ -52,6 +54,7 @@ impl MemoryStore {
             chance,
             slowest,
             lose_answer: false.into(),
+            unreadable: Mutex::default(),
             reads: 0.into(),
             under_way: Default::default(),
         }
@@ -143,6 +146,9 @@ impl Store for MemoryStore {
 
     async fn statics(&self, bucket: &Bucket, read: Read) -> Result<Option<Statics>, StoreError> {
         self.settle(read).await;
+        if self.unreadable.lock().unwrap().as_ref() == Some(&bucket.place) {
+            return Err(StoreError::Corrupt("a bucket is damaged".into()));
+        }
         Ok(self.with(|data| data.statics.get(bucket).copied()).await)
     }
 

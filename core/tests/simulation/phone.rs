@@ -212,7 +212,7 @@ impl World {
             Ok(Ok(receipt)) => Try::Receipt(receipt),
             Ok(Err(CommandError::Refused(refusal))) => Try::Refused(refusal),
             // Both are UNAVAILABLE: try again, with the same id.
-            Ok(Err(CommandError::Busy(why) | CommandError::Unknown(why))) => {
+            Ok(Err(CommandError::Unknown(why))) => {
                 self.fate.note(|| format!("{}: unavailable: {why}", node.name));
                 Try::Unknown
             }

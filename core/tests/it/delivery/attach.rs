@@ -1,7 +1,7 @@
 //! What a device sees, one thing after another.
 
-use super::world::{Came, Device, Weather, World};
-use nexus_core::delivery::Settings;
+use super::world::{Came, Device, Weather, World, place};
+use nexus_core::{delivery::Settings, domain::hash};
 use nexus_proto::v1::attach_response::Frame;
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use tonic::Code;
@@ -265,6 +265,23 @@ async fn cursors_are_checked() {
     for cursors in [&[(1, 0), (1, 0)][..], &[(1, 0), (2, 0), (3, 0)], &[(1, u64::MAX)]] {
         assert_eq!(world.try_attach("ann", "phone", cursors).err().unwrap().code(), Code::InvalidArgument);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_cannot_be_read_does_not_hide_the_others_of_its_lane() {
+    let world = world();
+    let other = (2..).find(|n| hash::lane_of(&place(*n)) == hash::lane_of(&place(1))).unwrap();
+    for conversation in [1, other] {
+        world.create(conversation, &["ann", "bob"]).await;
+    }
+    let mut bob = world.attach("bob", &[(1, 1), (other, 1)]);
+    bob.until_quiet(Duration::from_secs(1)).await;
+    *world.store.unreadable.lock().unwrap() = Some(place(1).min(place(other)));
+    world.weather(Weather { lost: 100, ..Weather::default() });
+    let readable = if place(1) < place(other) { other } else { 1 };
+    world.say(readable, "ann", "only the check of lanes finds this").await;
+    bob.until_quiet(Duration::from_secs(35)).await;
+    world.complete(&bob, readable, false).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
