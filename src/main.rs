@@ -1,7 +1,7 @@
 //! Nexus: a self-hosted chat back end. Without an argument this program serves all of it.
 //!
 //! - `config`: the one file and the environment. `logging`: the log of the process. `files`: how many may be open.
-//! - `serve`: core and edge in one process. `token`: tokens of development. `rebuild`: the views, anew.
+//! - `serve`: core and edge, in one process or each in one of its own. `token`: tokens of development. `rebuild`: the views, anew.
 //! - `chat`: a chat in the terminal. `check`: whether a deployment keeps its promise.
 
 mod chat;
@@ -15,7 +15,7 @@ mod serve;
 mod token;
 
 use clap::{Parser, Subcommand};
-use config::Config;
+use config::{Config, Role};
 use std::{path::PathBuf, process::ExitCode};
 
 #[cfg(not(target_env = "msvc"))]
@@ -41,6 +41,10 @@ struct Arguments {
 enum Command {
     /// Serve everything in one process (what happens without a command).
     Serve,
+    /// Serve only the chat node of a cluster, at core.listen or its Unix socket.
+    Core,
+    /// Serve only the edge of a cluster, in front of gateway.upstreams.
+    Gateway,
     /// Print a token for a user, signed with the configured secret (development: the one in ./data).
     Token(token::Options),
     /// Chat in the terminal.
@@ -65,6 +69,7 @@ Start here:
   nexus check                   whether the running server keeps its promise
   nexus token --user bob        a token, for grpcurl or a client of yours
   nexus config > nexus.toml     every setting, explained
+  nexus core, nexus gateway     one process of a cluster; the same file serves both
 
 Exit codes: 0 done, or stopped by a signal in good order; 1 failed; 2 wrong arguments or configuration; 130 and 143
 stopped at once by a second signal. docs/operations.md says what each fault looks like and what to do.";
@@ -97,10 +102,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Check(options) => return check::run(&options),
         other => other,
     };
-    let config = Config::read(arguments.config.as_deref())?;
+    let role = match command {
+        Command::Core => Role::Core,
+        Command::Gateway => Role::Gateway,
+        _ => Role::All,
+    };
+    let config = Config::read(arguments.config.as_deref(), role)?;
     match command {
         Command::Config | Command::Chat(_) | Command::Check(_) => Ok(()),
-        Command::Serve => serve::run(config),
+        Command::Serve | Command::Core | Command::Gateway => serve::run(config, role),
         Command::Token(options) => token::run(&config, &options),
         Command::Rebuild => rebuild::run(&config),
     }

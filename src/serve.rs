@@ -1,6 +1,9 @@
-//! Core and edge in one process.
+//! Core and edge: in one process, or each in one of its own.
 
-use crate::{config::Config, files, logging, page, token};
+use crate::{
+    config::{Config, Role},
+    files, logging, page, token,
+};
 use anyhow::bail;
 use nexus_core::{
     clock::SystemClock,
@@ -10,7 +13,6 @@ use nexus_gateway::{Gateway, Running};
 use prometheus::Registry;
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,16 +24,69 @@ const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until SIGINT or SIGTERM; SIGHUP reads the certificate again.
-pub fn run(mut config: Config) -> anyhow::Result<()> {
+pub fn run(mut config: Config, role: Role) -> anyhow::Result<()> {
     #[allow(clippy::disallowed_methods, reason = "how long the start took, before there is a runtime")]
     let begun = Instant::now();
     logging::start(&config.log)?;
     files::fit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("core").enable_all().build()?;
-    runtime.block_on(serve(config, begun))
+    runtime.block_on(serve(config, role, begun))
 }
 
-async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {
+/// What runs.
+struct Parts {
+    node: Option<Node>,
+    gateway: Option<Running>,
+}
+
+impl Parts {
+    async fn start(config: &Config, role: Role) -> anyhow::Result<Self> {
+        let node = if role.has_core() {
+            let outside = Outside {
+                clock: Arc::new(SystemClock),
+                chance: StdRng::from_os_rng(),
+                tokens: if config.development() { Some(tokens(config)?) } else { None },
+            };
+            Some(Node::start(&config.core, outside).await?)
+        } else {
+            None
+        };
+        if !role.has_gateway() {
+            return Ok(Self { node, gateway: None });
+        }
+        match Gateway::start(config.gateway.clone(), page::assets(), &Registry::new()).await {
+            Ok(gateway) => Ok(Self { node, gateway: Some(gateway) }),
+            Err(error) => {
+                if let Some(node) = node {
+                    node.shutdown().await;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Which part has ended by itself.
+    fn ended(&self) -> Option<&'static str> {
+        if self.gateway.as_ref().is_some_and(Running::has_ended) {
+            return Some("edge");
+        }
+        self.node.as_ref().is_some_and(Node::has_ended).then_some("chat node")
+    }
+
+    /// Ends them; gives the number of connections that were cut.
+    async fn stop(self, deadline: Duration) -> usize {
+        // The core first: it tells streams to come back, and ends them itself.
+        if let Some(node) = self.node {
+            node.shutdown().await;
+        }
+        match self.gateway {
+            Some(gateway) => gateway.shutdown(deadline).await.connections_cut,
+            None => 0,
+        }
+    }
+}
+
+async fn serve(config: Config, role: Role, begun: Instant) -> anyhow::Result<()> {
     // Whoever stops us while we start shall not be ignored.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hangup = signal(SignalKind::hangup())?;
@@ -40,30 +95,17 @@ async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {
     {
         token::ensure_secret(path)?;
     }
-    let outside = Outside {
-        clock: Arc::new(SystemClock),
-        chance: StdRng::from_os_rng(),
-        tokens: if config.development() { Some(tokens(&config)?) } else { None },
-    };
-    let node = Node::start(&config.core, outside).await?;
-    let gateway = match Gateway::start(config.gateway.clone(), page::assets(), &Registry::new()).await {
-        Ok(gateway) => gateway,
-        Err(error) => {
-            node.shutdown().await;
-            return Err(error.into());
-        }
-    };
-    greet(&config, &node, &gateway, begun.elapsed());
+    let parts = Parts::start(&config, role).await?;
+    greet(&config, &parts, begun.elapsed());
     let mut look = tokio::time::interval(LOOK);
     let ended = loop {
         tokio::select! {
             _ = interrupt.recv() => break None,
             _ = terminate.recv() => break None,
-            _ = hangup.recv() => gateway.reload_certificate(),
-            _ = look.tick() => match (gateway.has_ended(), node.has_ended()) {
-                (false, false) => {}
-                (true, _) => break Some("edge"),
-                (_, true) => break Some("chat node"),
+            _ = hangup.recv() => parts.gateway.iter().for_each(Running::reload_certificate),
+            _ = look.tick() => match parts.ended() {
+                None => {}
+                ended => break ended,
             },
         }
     };
@@ -72,13 +114,9 @@ async fn serve(config: Config, begun: Instant) -> anyhow::Result<()> {
     } else {
         eprintln!("Stopping; a second signal stops at once.");
     }
-    let stopped = async {
-        // The core first: it tells streams to come back, and ends them itself.
-        node.shutdown().await;
-        gateway.shutdown(Duration::from_millis(config.core.drain_ms)).await
-    };
+    let stopped = parts.stop(Duration::from_millis(config.core.drain_ms));
     tokio::select! {
-        drained = stopped => tracing::info!(connections_cut = drained.connections_cut, "stopped"),
+        connections_cut = stopped => tracing::info!(connections_cut, "stopped"),
         _ = interrupt.recv() => std::process::exit(130),
         _ = terminate.recv() => std::process::exit(143),
     }
@@ -97,26 +135,54 @@ fn tokens(config: &Config) -> anyhow::Result<nexus_core::api::development::Token
 }
 
 /// The first lines: where it is, how to log in, whom to trust.
-fn greet(config: &Config, node: &Node, gateway: &Running, took: Duration) {
-    let port = gateway.addresses().https.port();
-    let url = format!("https://localhost:{port}");
-    let data = &config.core.data;
+fn greet(config: &Config, parts: &Parts, took: Duration) {
+    let version = env!("CARGO_PKG_VERSION");
+    let url = parts
+        .gateway
+        .as_ref()
+        .map(|gateway| format!("https://localhost:{}", gateway.addresses().https.port()));
+    let edge_admin = parts.gateway.as_ref().and_then(|gateway| gateway.addresses().admin);
+    let core_admin = parts.node.as_ref().and_then(|node| node.admin);
     if logging::is_json() {
-        let admin = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         tracing::info!(
             url,
-            data = %data.display(),
+            listen = parts.node.as_ref().and_then(|node| node.address).map(|address| address.to_string()),
+            data = %config.core.data.display(),
             mode = %config.core.mode,
-            admin_edge = admin(gateway.addresses().admin),
-            admin_core = admin(node.admin),
-            "Nexus {} is ready after {} ms.",
-            env!("CARGO_PKG_VERSION"),
+            admin_edge = edge_admin.map(|address| address.to_string()),
+            admin_core = core_admin.map(|address| address.to_string()),
+            "Nexus {version} is ready after {} ms.",
             took.as_millis()
         );
         return;
     }
-    eprintln!("Nexus {} is ready after {} ms.", env!("CARGO_PKG_VERSION"), took.as_millis());
+    eprintln!("Nexus {version} is ready after {} ms.", took.as_millis());
     eprintln!();
+    if let Some(url) = &url {
+        greet_clients(config, url);
+    }
+    if let Some(node) = &parts.node {
+        match node.address {
+            Some(address) => eprintln!("  Node     {address}, for edges that show a certificate"),
+            None if parts.gateway.is_none() => eprintln!("  Node     unix:{}", config.core.socket.display()),
+            None => {}
+        }
+        eprintln!("  Data     {}", config.core.data.display());
+    }
+    for (what, admin) in [("edge", edge_admin), ("core", core_admin)] {
+        if let Some(address) = admin {
+            eprintln!("  Admin    http://{address}/metrics ({what})");
+        }
+    }
+    if config.development() && url.is_some() {
+        eprintln!();
+        eprintln!("  mode = \"development\": anybody who reaches this address can log in as anybody.");
+    }
+    eprintln!();
+}
+
+/// How clients come in.
+fn greet_clients(config: &Config, url: &str) {
     if page::present() {
         eprintln!("  Open     {url}   and log in with any name");
     } else {
@@ -129,15 +195,4 @@ fn greet(config: &Config, node: &Node, gateway: &Running, took: Duration) {
         eprintln!("  Trust    {}   is the local authority: import it into the browser,", ca.display());
         eprintln!("           or accept the browser's warning; `nexus chat` trusts it by itself");
     }
-    eprintln!("  Data     {}", data.display());
-    let admin = |address: Option<SocketAddr>| match address {
-        Some(address) => format!("http://{address}/metrics"),
-        None => "off".into(),
-    };
-    eprintln!("  Admin    {} (edge), {} (core)", admin(gateway.addresses().admin), admin(node.admin));
-    if config.development() {
-        eprintln!();
-        eprintln!("  mode = \"development\": anybody who reaches this address can log in as anybody.");
-    }
-    eprintln!();
 }

@@ -1,23 +1,23 @@
 //! What those who run a node look at, in plain HTTP: /healthz, /readyz, /metrics.
 
-use crate::store::embedded::EmbeddedStore;
+use crate::{node::health::Parts, store::Health};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use prometheus::{Registry, TextEncoder};
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Clone)]
 struct Seen {
     registry: Registry,
-    store: Arc<EmbeddedStore>,
+    parts: Parts,
 }
 
 /// Serves until `stop`. `None` for the address "off".
 pub async fn start(
     address: &str,
     registry: Registry,
-    store: Arc<EmbeddedStore>,
+    parts: Parts,
     stop: CancellationToken,
 ) -> io::Result<Option<SocketAddr>> {
     if address == "off" {
@@ -29,7 +29,7 @@ pub async fn start(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Seen { registry, store });
+        .with_state(Seen { registry, parts });
     let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     tokio::spawn(async move {
         if let Err(error) = server.await {
@@ -40,11 +40,11 @@ pub async fn start(
 }
 
 async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
-    match (seen.store.health(), seen.store.room()) {
-        (Ok(()), Ok(())) => (StatusCode::OK, "ready\n".into()),
+    match seen.parts.health().await {
+        Health::Well => (StatusCode::OK, "ready\n".into()),
         // What was said can still be read and attached to: whoever routes by this shall go on.
-        (Ok(()), Err(full)) => (StatusCode::OK, format!("ready, for reading only: {full}\n")),
-        (Err(error), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Health::ReadOnly(why) => (StatusCode::OK, format!("ready, for reading only: {why}\n")),
+        Health::Failed(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 

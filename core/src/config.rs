@@ -4,11 +4,12 @@ use crate::{
     api::check::Limits,
     conversation, delivery,
     log::{self, Horizon},
+    node::tls::Tls,
     store,
 };
 use confique::Config as Derive;
 use serde::Deserialize;
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 /// What a deployment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -54,6 +55,11 @@ pub struct Config {
     #[config(default = "data/core.sock", env = "NEXUS_CORE_SOCKET")]
     pub socket: PathBuf,
 
+    /// Where edges on other machines reach this node, such as "0.0.0.0:9000"; instead of the Unix socket. Both sides show
+    /// certificates: see `core.tls`.
+    #[config(env = "NEXUS_CORE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+
     /// Where /healthz, /readyz and /metrics are served, in plain HTTP, or "off". Keep it off the internet.
     #[config(default = "127.0.0.1:9902", env = "NEXUS_CORE_ADMIN")]
     pub admin: String,
@@ -61,6 +67,10 @@ pub struct Config {
     /// Milliseconds that streams and requests have to end at a shutdown.
     #[config(default = 10000, env = "NEXUS_CORE_DRAIN_MS")]
     pub drain_ms: u64,
+
+    /// Who this node is to the edges, and who they are to it.
+    #[config(nested)]
+    pub tls: Tls,
 
     /// Limits of requests.
     #[config(nested)]
@@ -141,6 +151,11 @@ impl Config {
         if self.admin != "off" && self.admin.parse::<std::net::SocketAddr>().is_err() {
             problems
                 .push(format!("core.admin = {:?}: must be an address with a port, or \"off\"", self.admin));
+        }
+        if self.listen.is_some() && !self.tls.is_whole() {
+            problems.push(
+                "core.listen: whoever connects there is believed; set core.tls.certificate, key and client_ca".into(),
+            );
         }
         // The kernel's limit of a socket's path is 107 bytes.
         if self.socket.as_os_str().len() > 107 {

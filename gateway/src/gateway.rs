@@ -7,8 +7,8 @@ use crate::{
     metrics::Metrics,
     policy::{self, KeySet, Keys, Source},
     proxy::{self, Bound, Plan, Server},
-    routing::{self, Upstreams},
-    tls::{Keeper, TlsError},
+    routing::{self, Discovery, Upstreams},
+    tls::{Keeper, TlsError, Towards},
 };
 use prometheus::Registry;
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -39,6 +39,9 @@ pub enum StartError {
     /// The secret, or the key set, can't be read.
     #[error("gateway.auth: {0}")]
     Auth(String),
+    /// The certificates towards chat nodes.
+    #[error("gateway.upstream: {0}")]
+    Upstream(String),
     /// The registry has metrics of an edge already.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -128,9 +131,12 @@ impl Gateway {
             (Err(tls), Err(auth)) => return Err(StartError::Config(vec![tls.to_string(), auth.to_string()])),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
+        let towards = Towards::open(&config.upstream).map_err(StartError::Upstream)?.map(Arc::new);
         // The addresses were checked with everything else.
-        let nodes = config.upstreams.iter().filter_map(|address| address.parse().ok()).collect();
-        let upstreams = Upstreams::new(nodes, metrics.clone());
+        let mut discovery =
+            Discovery::new(config.upstreams.iter().filter_map(|text| text.parse().ok()).collect());
+        let nodes = discovery.look().await;
+        let upstreams = Upstreams::new(nodes.clone(), metrics.clone());
         let parts = policy::Parts {
             assets,
             keys: Arc::new(keys),
@@ -143,7 +149,13 @@ impl Gateway {
         let (draining, is_draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let health = Duration::from_millis(config.upstream.health_ms);
-        tasks.spawn(routing::watch(upstreams.clone(), health, config.upstream.unhealthy_after));
+        let unhealthy_after = config.upstream.unhealthy_after;
+        tasks.spawn(routing::watch(upstreams.clone(), towards.clone(), health, unhealthy_after));
+        tasks.spawn(discovery.follow(upstreams.clone(), nodes, health));
+        if let Some(kept) = towards.clone() {
+            let every = Duration::from_secs(config.tls.reload_s);
+            tasks.spawn(async move { kept.keep(every).await });
+        }
         let (kept, every) = (keeper.clone(), Duration::from_secs(config.tls.reload_s));
         tasks.spawn(async move { kept.keep(every).await });
         if let Some(set) = key_set {
@@ -168,6 +180,7 @@ impl Gateway {
             keeper: keeper.clone(),
             stack,
             upstreams: upstreams.clone(),
+            towards,
             clock,
             metrics,
         };
@@ -224,7 +237,10 @@ async fn keys(config: &Auth, metrics: &Metrics) -> Result<(Keys, Option<Arc<KeyS
 impl StartError {
     /// Whether it takes another configuration, or other files that it names, so that trying again is of no use.
     pub fn is_mistake(&self) -> bool {
-        matches!(self, StartError::Config(_) | StartError::Tls(_) | StartError::Auth(_))
+        matches!(
+            self,
+            StartError::Config(_) | StartError::Tls(_) | StartError::Auth(_) | StartError::Upstream(_)
+        )
     }
 }
 

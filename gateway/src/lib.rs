@@ -34,5 +34,5 @@ pub use assets::Assets;
 pub use clock::Clock;
 pub use config::Config;
 pub use gateway::{Addresses, Drained, Gateway, Running, StartError};
-pub use routing::{Address, BadAddress, Upstreams};
+pub use routing::{Address, BadAddress, Endpoint, Upstreams};
 pub use tls::TlsError;

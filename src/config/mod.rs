@@ -40,6 +40,29 @@ pub struct Log {
     pub filter: String,
 }
 
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Edge and chat node in one.
+    All,
+    /// A chat node.
+    Core,
+    /// An edge.
+    Gateway,
+}
+
+impl Role {
+    /// Whether it has a chat node in it.
+    pub fn has_core(self) -> bool {
+        self != Role::Gateway
+    }
+
+    /// Whether it has an edge in it.
+    pub fn has_gateway(self) -> bool {
+        self != Role::Core
+    }
+}
+
 const DEFAULT_FILE: &str = "nexus.toml";
 
 /// Everything that is wrong with a configuration.
@@ -57,13 +80,17 @@ impl fmt::Display for Mistakes {
 impl std::error::Error for Mistakes {}
 
 impl Config {
-    /// Reads the file and the environment, and checks all of it at once.
-    pub fn read(path: Option<&Path>) -> Result<Self, Mistakes> {
+    /// Reads the file and the environment, and checks at once all of it that matters to a process of this kind.
+    pub fn read(path: Option<&Path>, role: Role) -> Result<Self, Mistakes> {
         let variables: Vec<_> = env::vars_os().collect();
-        Self::read_from(path, &variables)
+        Self::read_from(path, &variables, role)
     }
 
-    fn read_from(path: Option<&Path>, variables: &[(OsString, OsString)]) -> Result<Self, Mistakes> {
+    fn read_from(
+        path: Option<&Path>,
+        variables: &[(OsString, OsString)],
+        role: Role,
+    ) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let mut layer = read::environment(variables, &mut mistakes);
         if let Some(path) = path.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists())) {
@@ -71,9 +98,19 @@ impl Config {
         }
         let layer = layer.with_fallback(<Self as confique::Config>::Layer::default_values());
         let mut config = Self::from_layer(layer).map_err(|error| Mistakes(vec![format!("{error:#}")]))?;
-        config.settle();
-        mistakes.extend(config.core.problems());
-        mistakes.extend(config.gateway.validate().err().unwrap_or_default());
+        config.settle(role);
+        if role.has_core() {
+            mistakes.extend(config.core.problems());
+        }
+        if role.has_gateway() {
+            mistakes.extend(config.gateway.validate().err().unwrap_or_default());
+        }
+        if role == Role::All && config.core.listen.is_some() {
+            mistakes.push(
+                "core.listen: in one process the edge comes by the Unix socket; `nexus core` listens there"
+                    .into(),
+            );
+        }
         if !["human", "json", "auto"].contains(&&config.log.format[..]) {
             mistakes.push(format!(
                 "log.format = {:?}: must be \"human\", \"json\" or \"auto\"",
@@ -89,8 +126,8 @@ impl Config {
         self.core.mode == nexus_core::config::Mode::Development
     }
 
-    /// One process: the mode is one, and the edge finds the core where it listens.
-    fn settle(&mut self) {
+    /// The mode is one for all. In one process the edge finds the core where it listens.
+    fn settle(&mut self, role: Role) {
         if let Some(mode) = self.mode {
             self.core.mode = mode;
         }
@@ -101,7 +138,9 @@ impl Config {
         if self.core.socket == Path::new("data/core.sock") {
             self.core.socket = self.core.data.join("core.sock");
         }
-        self.gateway.upstreams = vec![format!("unix:{}", self.core.socket.display())];
+        if role == Role::All {
+            self.gateway.upstreams = vec![format!("unix:{}", self.core.socket.display())];
+        }
         if self.gateway.tls.directory == Path::new("data/tls") {
             self.gateway.tls.directory = self.core.data.join("tls");
         }

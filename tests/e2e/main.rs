@@ -3,6 +3,7 @@
 //! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it. [`talk`]: what was acknowledged.
 //! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
 //! - [`stop`]: how it ends. [`disk`], [`torn`], [`files`], [`clock`]: faults of the machine.
+//! - [`roles`]: edge and chat node in processes of their own.
 //! - [`documents`]: that what is written for operators is true.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,6 +15,7 @@ mod disk;
 mod documents;
 mod durability;
 mod files;
+mod roles;
 mod server;
 mod start;
 mod stop;

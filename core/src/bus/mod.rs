@@ -107,6 +107,11 @@ pub trait Bus: Send + Sync + 'static {
     /// Tells all nodes, this one included. Bounded in time; `false` when it may not have been heard.
     async fn publish(&self, hint: Hint) -> bool;
 
+    /// Why other nodes may not be heard just now, if that is so. Asked every second.
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// What this node hears, from now on. What doesn't fit its queue becomes [`Heard::Missed`].
     fn listen(&self) -> Listener;
 }

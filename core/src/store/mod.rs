@@ -37,6 +37,17 @@ pub enum Read {
     Serial,
 }
 
+/// How a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It reads and writes.
+    Well,
+    /// It only reads, and why.
+    ReadOnly(String),
+    /// It does neither, and why.
+    Failed(String),
+}
+
 /// The order of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -114,4 +125,9 @@ pub trait Store: Send + std::marker::Sync + 'static {
 
     /// Every conversation that has an index row, after `after`, in the order of [`Place`]. For offline commands.
     async fn places(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>, StoreError>;
+
+    /// How it is. Asked every second.
+    async fn health(&self) -> Health {
+        Health::Well
+    }
 }

@@ -53,8 +53,10 @@ pub struct Config {
     #[config(default = 0, env = "NEXUS_GATEWAY_TRUSTED_HOPS")]
     pub trusted_hops: usize,
 
-    /// Chat nodes: "unix:/path/of/socket" or "http://host:port" (gRPC over plain HTTP/2). A node believes the
-    /// identity headers of the edge only over its Unix socket. In the environment: separated by commas.
+    /// Chat nodes: "unix:/path/of/socket", or "https://host:port" with certificates on both sides (`gateway.upstream`).
+    /// A host name stands for every address that it has, and is looked up every second. "http://host:port" is for what
+    /// is not a chat node of ours: those believe only an edge that shows its certificate. In the environment: separated
+    /// by commas.
     #[config(
         default = ["unix:data/core.sock"],
         env = "NEXUS_GATEWAY_UPSTREAMS",

@@ -186,6 +186,19 @@ pub struct Timeouts {
 /// Connections to the chat nodes.
 #[derive(Debug, Clone, confique::Config)]
 pub struct Upstream {
+    /// The certificate chain that this edge shows to nodes at https:// addresses, PEM, its own first. Read again when it
+    /// changes, as `key` and `ca` are.
+    #[config(env = "NEXUS_GATEWAY_UPSTREAM_CERTIFICATE")]
+    pub certificate: Option<PathBuf>,
+
+    /// The private key of that certificate, PEM.
+    #[config(env = "NEXUS_GATEWAY_UPSTREAM_KEY")]
+    pub key: Option<PathBuf>,
+
+    /// Authorities, PEM, that sign the nodes' certificates.
+    #[config(env = "NEXUS_GATEWAY_UPSTREAM_CA")]
+    pub ca: Option<PathBuf>,
+
     /// Connecting, in milliseconds.
     #[config(default = 2_000, env = "NEXUS_GATEWAY_UPSTREAM_CONNECT_MS")]
     pub connect_ms: u64,

@@ -50,11 +50,23 @@ impl Config {
         check(self.tls.reload_s >= 1, "tls.reload_s: at least 1");
 
         check(!self.upstreams.is_empty(), "upstreams is empty; name at least one chat node");
+        let mut secured = false;
         for upstream in &self.upstreams {
-            if let Err(reason) = upstream.parse::<Address>() {
-                check(false, &format!("upstreams: {reason}"));
+            match upstream.parse::<Address>() {
+                Ok(address) => secured |= address.is_tls(),
+                Err(reason) => check(false, &format!("upstreams: {reason}")),
             }
         }
+        let named = [&self.upstream.certificate, &self.upstream.key, &self.upstream.ca];
+        let count = named.iter().filter(|name| name.is_some()).count();
+        check(
+            count == 0 || count == 3,
+            "upstream: certificate, key and ca go together; not all of them are set",
+        );
+        check(
+            !secured || count > 0,
+            "upstreams: an https:// node lets in only who shows a certificate; set upstream.certificate, key and ca",
+        );
 
         for origin in &self.cors.origins {
             check(

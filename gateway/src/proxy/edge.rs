@@ -59,17 +59,17 @@ impl Edge {
         config: &Config,
         stack: Stack,
         upstreams: Upstreams,
+        peers: Peers,
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
-        let write = Duration::from_secs(config.timeouts.write_s);
         Edge {
             stack,
             upstreams,
-            peers: Peers::new(&config.upstream, write),
+            peers,
             clock,
             metrics,
-            write,
+            write: Duration::from_secs(config.timeouts.write_s),
             body_bytes: config.limits.body_bytes,
             leeway_ms: config.auth.leeway_s as i64 * 1_000,
         }

@@ -5,8 +5,16 @@ use super::{
     connections::Connections,
     edge::Edge,
     listen::{Bound, table},
+    peer::Peers,
 };
-use crate::{Clock, config::Config, metrics::Metrics, policy::Stack, routing::Upstreams, tls::Keeper};
+use crate::{
+    Clock,
+    config::Config,
+    metrics::Metrics,
+    policy::Stack,
+    routing::Upstreams,
+    tls::{Keeper, Towards},
+};
 use async_trait::async_trait;
 use pingora_core::{
     listeners::{
@@ -43,6 +51,7 @@ pub(crate) struct Plan {
     pub keeper: Arc<Keeper>,
     pub stack: Stack,
     pub upstreams: Upstreams,
+    pub towards: Option<Arc<Towards>>,
     pub clock: Clock,
     pub metrics: Metrics,
 }
@@ -99,7 +108,7 @@ impl Server {
 }
 
 fn run(plan: Plan, connections: Connections, draining: ShutdownWatch, ending: oneshot::Receiver<()>) {
-    let Plan { config, https, redirect, keeper, stack, upstreams, clock, metrics } = plan;
+    let Plan { config, https, redirect, keeper, stack, upstreams, towards, clock, metrics } = plan;
     let conf = ServerConf {
         threads: match config.threads {
             0 => thread::available_parallelism().map_or(1, usize::from),
@@ -117,7 +126,8 @@ fn run(plan: Plan, connections: Connections, draining: ShutdownWatch, ending: on
     let mut server = Pingora::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 
-    let edge = Edge::new(&config, stack, upstreams, clock, metrics);
+    let peers = Peers::new(&config.upstream, towards, Duration::from_secs(config.timeouts.write_s));
+    let edge = Edge::new(&config, stack, upstreams, peers, clock, metrics);
     let mut proxy = HttpProxy::new(edge, server.configuration.clone());
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);

@@ -1,8 +1,16 @@
 //! The gRPC health checks (grpc.health.v1) that take a node out and bring it back.
 
-use super::{Address, Endpoint, Upstreams, upstreams::Node};
-use std::{sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use super::{Endpoint, Upstreams, upstreams::Node};
+use crate::tls::{Credentials, Towards};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    task::JoinSet,
+};
+use tokio_rustls::TlsConnector;
+use tokio_util::either::Either;
 use tonic::{
     Code,
     transport::{Channel, Endpoint as Target},
@@ -10,9 +18,15 @@ use tonic::{
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use tower::BoxError;
 
 /// Checks every node of the set, each `interval` and whenever the set is suspected, until dropped.
-pub(crate) async fn watch(upstreams: Upstreams, interval: Duration, unhealthy_after: u32) {
+pub(crate) async fn watch(
+    upstreams: Upstreams,
+    towards: Option<Arc<Towards>>,
+    interval: Duration,
+    unhealthy_after: u32,
+) {
     let mut watched: Vec<(Arc<Node>, u32, Option<HealthClient<Channel>>)> = Vec::new();
     loop {
         let nodes = upstreams.nodes();
@@ -25,11 +39,13 @@ pub(crate) async fn watch(upstreams: Upstreams, interval: Duration, unhealthy_af
 
         let mut checks = JoinSet::new();
         for (node, failures, client) in watched.drain(..) {
+            let credentials = towards.as_ref().map(|towards| towards.now());
             checks.spawn(async move {
-                let (good, client) = match tokio::time::timeout(interval, check(&node, client)).await {
-                    Ok(Some(client)) => (true, Some(client)),
-                    Ok(None) | Err(_) => (false, None),
-                };
+                let (good, client) =
+                    match tokio::time::timeout(interval, check(&node, client, credentials)).await {
+                        Ok(Some(client)) => (true, Some(client)),
+                        Ok(None) | Err(_) => (false, None),
+                    };
                 (node, if good { 0 } else { failures + 1 }, client)
             });
         }
@@ -52,11 +68,14 @@ pub(crate) async fn watch(upstreams: Upstreams, interval: Duration, unhealthy_af
 }
 
 /// The client, if the node says that it serves.
-async fn check(node: &Node, client: Option<HealthClient<Channel>>) -> Option<HealthClient<Channel>> {
-    let endpoint = resolve(node).await?;
+async fn check(
+    node: &Node,
+    client: Option<HealthClient<Channel>>,
+    credentials: Option<Arc<Credentials>>,
+) -> Option<HealthClient<Channel>> {
     let mut client = match client {
         Some(client) => client,
-        None => HealthClient::new(connect(endpoint).await.ok()?),
+        None => HealthClient::new(connect(&node.endpoint, credentials).await.ok()?),
     };
     match client.check(HealthCheckRequest { service: String::new() }).await {
         Ok(answer) => (answer.into_inner().status() == ServingStatus::Serving).then_some(client),
@@ -66,26 +85,31 @@ async fn check(node: &Node, client: Option<HealthClient<Channel>>) -> Option<Hea
     }
 }
 
-/// Looks a name up again each time, so that a node may move.
-async fn resolve(node: &Node) -> Option<Endpoint> {
-    if let Address::Tcp { host, port } = &node.address
-        && host.parse::<std::net::IpAddr>().is_err()
-    {
-        let mut found: Vec<_> = tokio::net::lookup_host((host.as_str(), *port)).await.ok()?.collect();
-        found.sort();
-        let known = node.endpoint();
-        let still = found.iter().any(|address| known == Some(Endpoint::Tcp(*address)));
-        if let (false, Some(address)) = (still, found.first()) {
-            node.set_endpoint(Endpoint::Tcp(*address));
+/// A connection for checks alone. It is given its socket, since tonic refuses `https` with a connector of one's own where
+/// any crate of the build turned its TLS on.
+async fn connect(endpoint: &Endpoint, credentials: Option<Arc<Credentials>>) -> Result<Channel, BoxError> {
+    let endpoint = endpoint.clone();
+    let connector = tower::service_fn(move |_| {
+        let (endpoint, credentials) = (endpoint.clone(), credentials.clone());
+        async move {
+            let socket = match endpoint {
+                Endpoint::Unix(path) => Either::Left(UnixStream::connect(path).await?),
+                Endpoint::Tcp { at, name: None } => {
+                    Either::Right(Either::Left(TcpStream::connect(at).await?))
+                }
+                Endpoint::Tcp { at, name: Some(name) } => {
+                    let missing =
+                        || io::Error::other("gateway.upstream: certificate, key and ca are not set");
+                    let credentials = credentials.ok_or_else(missing)?;
+                    let name = ServerName::try_from(name).map_err(io::Error::other)?;
+                    let connector = TlsConnector::from(credentials.client.clone());
+                    Either::Right(Either::Right(
+                        connector.connect(name, TcpStream::connect(at).await?).await?,
+                    ))
+                }
+            };
+            Ok::<_, io::Error>(TokioIo::new(socket))
         }
-    }
-    node.endpoint()
-}
-
-async fn connect(endpoint: Endpoint) -> Result<Channel, tonic::transport::Error> {
-    let uri = match endpoint {
-        Endpoint::Tcp(address) => format!("http://{address}"),
-        Endpoint::Unix(path) => format!("unix:{}", path.display()),
-    };
-    Target::from_shared(uri)?.connect().await
+    });
+    Ok(Target::from_static("http://node").connect_with_connector(connector).await?)
 }

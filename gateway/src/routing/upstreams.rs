@@ -1,16 +1,12 @@
 //! The set of chat nodes, swapped as a whole, with load and health of each.
 
-use super::{Address, rendezvous};
+use super::{Endpoint, rendezvous};
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, AtomicUsize, Ordering},
 };
 use tokio::sync::Notify;
 
@@ -43,32 +39,22 @@ const UNHEALTHY: u8 = 2;
 
 /// One chat node.
 pub(crate) struct Node {
-    pub(super) address: Address,
+    pub(super) endpoint: Endpoint,
     pub(super) label: String,
     hash: u64,
-    /// Where to connect; none while a name has not been resolved.
-    endpoint: ArcSwap<Option<Endpoint>>,
     health: AtomicU8,
     /// Requests and streams that this edge has on it.
     load: AtomicUsize,
 }
 
-/// Something that can be connected to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    Unix(PathBuf),
-    Tcp(SocketAddr),
-}
-
 /// A node chosen for one request; its load counts until this is dropped.
 pub(crate) struct Chosen {
     node: Arc<Node>,
-    endpoint: Endpoint,
 }
 
 impl Chosen {
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.node.endpoint
     }
 
     pub(crate) fn label(&self) -> &str {
@@ -83,30 +69,15 @@ impl Drop for Chosen {
 }
 
 impl Node {
-    fn new(address: Address) -> Self {
-        let label = address.to_string();
-        let endpoint = match &address {
-            Address::Unix(path) => Some(Endpoint::Unix(path.clone())),
-            Address::Tcp { host, port } => {
-                host.parse().ok().map(|ip| Endpoint::Tcp(SocketAddr::new(ip, *port)))
-            }
-        };
+    fn new(endpoint: Endpoint) -> Self {
+        let label = endpoint.to_string();
         Node {
             hash: xxhash_rust::xxh3::xxh3_64(label.as_bytes()),
             label,
-            address,
-            endpoint: ArcSwap::from_pointee(endpoint),
+            endpoint,
             health: AtomicU8::new(UNKNOWN),
             load: AtomicUsize::new(0),
         }
-    }
-
-    pub(super) fn endpoint(&self) -> Option<Endpoint> {
-        self.endpoint.load().as_ref().clone()
-    }
-
-    pub(super) fn set_endpoint(&self, endpoint: Endpoint) {
-        self.endpoint.store(Arc::new(Some(endpoint)));
     }
 
     fn health(&self) -> u8 {
@@ -115,7 +86,7 @@ impl Node {
 }
 
 impl Upstreams {
-    pub(crate) fn new(addresses: Vec<Address>, metrics: Metrics) -> Self {
+    pub(crate) fn new(endpoints: Vec<Endpoint>, metrics: Metrics) -> Self {
         let upstreams = Upstreams {
             shared: Arc::new(Shared {
                 nodes: ArcSwap::from_pointee(Vec::new()),
@@ -124,25 +95,25 @@ impl Upstreams {
                 metrics,
             }),
         };
-        upstreams.set(addresses);
+        upstreams.set(endpoints);
         upstreams
     }
 
     /// Replaces the set. Nodes that stay keep their health and their load; requests under way go on.
-    pub fn set(&self, addresses: Vec<Address>) {
+    pub fn set(&self, endpoints: Vec<Endpoint>) {
         let _writing = self.shared.writing.lock();
         let before = self.shared.nodes.load_full();
-        let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            if nodes.iter().any(|node| node.address == address) {
+        let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(endpoints.len());
+        for endpoint in endpoints {
+            if nodes.iter().any(|node| node.endpoint == endpoint) {
                 continue;
             }
-            let kept = before.iter().find(|node| node.address == address).cloned();
-            let node = kept.unwrap_or_else(|| Arc::new(Node::new(address)));
+            let kept = before.iter().find(|node| node.endpoint == endpoint).cloned();
+            let node = kept.unwrap_or_else(|| Arc::new(Node::new(endpoint)));
             self.shared.metrics.upstream_healthy(&node.label, node.health() == HEALTHY);
             nodes.push(node);
         }
-        for gone in before.iter().filter(|old| !nodes.iter().any(|node| node.address == old.address)) {
+        for gone in before.iter().filter(|old| !nodes.iter().any(|node| node.endpoint == old.endpoint)) {
             self.shared.metrics.forget_upstream(&gone.label);
         }
         self.shared.nodes.store(Arc::new(nodes));
@@ -169,12 +140,11 @@ impl Upstreams {
         let best = |bounded: bool| {
             usable(any_healthy)
                 .filter(|node| !bounded || node.load.load(Ordering::Relaxed) < bound)
-                .filter_map(|node| Some((rendezvous::score(node.hash, key), node, node.endpoint()?)))
-                .max_by_key(|(score, _, _)| *score)
+                .max_by_key(|node| rendezvous::score(node.hash, key))
         };
-        let (_, node, endpoint) = best(true).or_else(|| best(false))?;
+        let node = best(true).or_else(|| best(false))?;
         node.load.fetch_add(1, Ordering::Relaxed);
-        Some(Chosen { node: node.clone(), endpoint })
+        Some(Chosen { node: node.clone() })
     }
 
     /// A node could not be connected to: look at all of them now rather than at the next tick.
@@ -217,8 +187,9 @@ mod tests {
         Upstreams::new(addresses(0..count), Metrics::new(&prometheus::Registry::new()).unwrap())
     }
 
-    fn addresses(numbers: std::ops::Range<usize>) -> Vec<Address> {
-        numbers.map(|n| format!("http://10.0.0.{n}:9000").parse().unwrap()).collect()
+    fn addresses(numbers: std::ops::Range<usize>) -> Vec<Endpoint> {
+        let address = |n| format!("http://10.0.0.{n}:9000").parse::<crate::Address>().unwrap();
+        numbers.map(|n| address(n).endpoint().unwrap()).collect()
     }
 
     fn label(upstreams: &Upstreams, key: u64) -> String {
@@ -276,14 +247,5 @@ mod tests {
         let second = upstreams.choose(1, std::slice::from_ref(&first)).unwrap().label().to_owned();
         assert_ne!(first, second);
         assert!(upstreams.choose(1, &[first, second]).is_none());
-    }
-
-    #[test]
-    fn a_name_that_is_not_resolved_yet_is_not_chosen() {
-        let upstreams = upstreams(0);
-        upstreams.set(vec!["http://core.invalid:9000".parse().unwrap()]);
-        assert!(upstreams.choose(1, &[]).is_none());
-        upstreams.nodes()[0].set_endpoint(Endpoint::Tcp("10.0.0.9:9000".parse().unwrap()));
-        assert!(upstreams.choose(1, &[]).is_some());
     }
 }

@@ -7,6 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::Request;
+use nexus_gateway::Address;
 use std::{collections::BTreeSet, time::Duration};
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -174,7 +175,7 @@ async fn the_set_of_nodes_is_replaced_under_traffic() {
     let mut old_stream = client.attach("ticks").await.unwrap();
     assert_eq!(old_stream.message().await.unwrap().unwrap().node, "node-0");
     let other = Node::on_tcp("other");
-    world.edge.upstreams().set(vec![other.address.parse().unwrap()]);
+    world.edge.upstreams().set(vec![other.address.parse::<Address>().unwrap().endpoint().unwrap()]);
     assert_eq!(client.call(SEND, "").await.unwrap().node, "other");
     tokio::time::timeout(Duration::from_secs(60), old_stream.message()).await.unwrap().unwrap().unwrap();
 }

@@ -33,8 +33,8 @@ pub use open::OpenError;
 pub use options::Options;
 
 use super::{
-    Bucket, Cell, Commit, Dedupe, IndexRow, Order, Outcome, Partition, Read, Row, Rows, Statics, Store,
-    StoreError, Sync,
+    Bucket, Cell, Commit, Dedupe, Health, IndexRow, Order, Outcome, Partition, Read, Row, Rows, Statics,
+    Store, StoreError, Sync,
 };
 use crate::domain::{ClientId, Event, Place, Seq, User};
 use async_trait::async_trait;
@@ -72,16 +72,6 @@ impl EmbeddedStore {
         let io = |error| OpenError::Io { path: path.to_owned(), error };
         let writer = Writer::start(shared.clone(), last).map_err(io)?;
         Ok(Self { writer, reads, shared })
-    }
-
-    /// Whether it still reads and writes; after a failed write only a restart helps.
-    pub fn health(&self) -> Result<(), StoreError> {
-        self.shared.check()
-    }
-
-    /// Whether the disk has room, so that writes are taken. Reads need none, and writes are taken again by themselves.
-    pub fn room(&self) -> Result<(), StoreError> {
-        writer::room(&self.shared)
     }
 
     /// Writes, and ignores the outcome of what has no condition.
@@ -218,5 +208,14 @@ impl Store for EmbeddedStore {
     async fn places(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>, StoreError> {
         let after = after.cloned();
         self.read("places", move |tables| tables.places(after.as_ref(), limit)).await
+    }
+
+    /// After a failed write only a restart helps. On a full disk it reads, and writes again by itself when there is room.
+    async fn health(&self) -> Health {
+        match (self.shared.check(), writer::room(&self.shared)) {
+            (Err(error), _) => Health::Failed(error.to_string()),
+            (Ok(()), Err(full)) => Health::ReadOnly(full.to_string()),
+            (Ok(()), Ok(())) => Health::Well,
+        }
     }
 }

@@ -1,4 +1,12 @@
-//! A chat node: everything of this crate put together, served on a Unix socket.
+//! A chat node: everything of this crate put together, and served.
+//!
+//! - here: starting and ending it.
+//! - `listen`: where edges come in; `tls`: certificates on both sides.
+//! - [`health`]: how it is, told to edges and to people.
+
+pub mod health;
+mod listen;
+pub mod tls;
 
 use crate::{
     admin,
@@ -15,10 +23,11 @@ use crate::{
     config::{Config, Mode},
     conversation::Conversations,
     delivery::Delivery,
-    socket::Unvectored,
     store::embedded::{EmbeddedStore, OpenError},
 };
 use axum::middleware::{map_request, map_response};
+use health::Parts;
+use listen::Listener;
 use nexus_proto::v1::{
     conversation_service_server::ConversationServiceServer,
     development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
@@ -28,15 +37,9 @@ use nexus_proto::v1::{
 use prometheus::Registry;
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
-    fs, io,
-    net::SocketAddr,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc, time::Duration,
 };
-use tokio::{net::UnixListener, task::JoinHandle};
-use tokio_stream::{StreamExt as _, wrappers::UnixListenerStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::server::HealthReporter;
@@ -45,8 +48,6 @@ use tonic_health::server::HealthReporter;
 const REQUEST: usize = 1 << 20;
 /// How often views are stored and quiet conversations forgotten.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How often the store is asked whether it is well.
-const HEALTH: Duration = Duration::from_secs(1);
 
 /// Why a node doesn't start.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,17 @@ pub enum StartError {
         /// What went wrong.
         error: io::Error,
     },
+    /// The address for edges.
+    #[error("core.listen {address}: {error}; free the port, or set core.listen to another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The certificates for edges.
+    #[error("core.tls: {0}")]
+    Tls(String),
     /// The admin address.
     #[error("core.admin {address}: {error}; free the port, or set core.admin to another address or \"off\"")]
     Admin {
@@ -91,9 +103,10 @@ pub struct Outside {
 pub struct Node {
     /// Where /metrics is served; `None`: off.
     pub admin: Option<SocketAddr>,
+    /// Where edges connect; `None`: the Unix socket.
+    pub address: Option<SocketAddr>,
     conversations: Arc<Conversations>,
     delivery: Arc<Delivery>,
-    store: Arc<EmbeddedStore>,
     health: HealthReporter,
     stop: CancellationToken,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -104,27 +117,16 @@ pub struct Node {
 impl Node {
     /// Starts a node. When this returns it serves.
     pub async fn start(config: &Config, outside: Outside) -> Result<Self, StartError> {
-        let failed = |what, path: &Path| {
-            let path = path.to_owned();
-            move |error| StartError::Path { what, path, error }
-        };
-        let mut folder = fs::DirBuilder::new();
-        // What is in it is everything that was ever said.
-        folder
-            .recursive(true)
-            .mode(0o700)
-            .create(&config.data)
-            .map_err(failed("make the folder", &config.data))?;
         let registry = Registry::new();
         let internal = |error: prometheus::Error| StartError::Internal(error.to_string());
-        let store =
-            Arc::new(EmbeddedStore::open(&config.data.join("store"), config.store.clone(), &registry)?);
-        let listener = listen(&config.socket).map_err(failed("listen on the socket", &config.socket))?;
-        let bus = Arc::new(LocalBus::default());
+        let parts = open(config, &registry)?;
+        // After the store, whose lock shows that no other process uses this data.
+        let listener = Listener::bind(config).await?;
+        let address = listener.address();
+        let Parts { store, bus } = parts.clone();
         let settings = config.conversations();
         let clock = outside.clock;
-        let conversations =
-            Conversations::new(store.clone(), bus.clone(), clock.clone(), settings, &registry);
+        let conversations = Conversations::new(store, bus.clone(), clock.clone(), settings, &registry);
         let conversations = conversations.map_err(internal)?;
         let mut chance = outside.chance;
         let split = StdRng::from_rng(&mut chance);
@@ -170,9 +172,8 @@ impl Node {
         );
 
         let stop = CancellationToken::new();
-        let admin = admin::start(&config.admin, registry, store.clone(), stop.clone()).await;
+        let admin = admin::start(&config.admin, registry, parts.clone(), stop.clone()).await;
         let admin = admin.map_err(|error| StartError::Admin { address: config.admin.clone(), error })?;
-        let sockets = UnixListenerStream::new(listener).map(|socket| socket.map(Unvectored));
         let server = Server::builder()
             .max_concurrent_streams(10_000)
             .initial_stream_window_size(256 << 10)
@@ -181,15 +182,15 @@ impl Node {
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .layer(tonic_web::GrpcWebLayer::new())
             .add_routes(routes)
-            .serve_with_incoming_shutdown(sockets, stop.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(listener.serve(stop.clone()), stop.clone().cancelled_owned());
         let server = tokio::spawn(server);
         let tasks = vec![
             tokio::spawn(delivery.clone().run(stop.clone())),
             tokio::spawn(settle(conversations.clone(), stop.clone())),
-            tokio::spawn(watch(store.clone(), health.clone(), stop.clone())),
+            tokio::spawn(parts.watch(health.clone(), stop.clone())),
         ];
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { admin, conversations, delivery, store, health, stop, server, tasks, drain })
+        Ok(Self { admin, address, conversations, delivery, health, stop, server, tasks, drain })
     }
 
     /// Whether it no longer serves, which it does only when it is told to or by a mistake.
@@ -209,57 +210,21 @@ impl Node {
             task.abort();
         }
         self.conversations.settle().await;
-        drop(self.store);
     }
 }
 
-/// A socket that only this user can open. One that a dead process left is replaced: the store's lock has shown that
-/// no other process uses this data.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+/// What the node stands on, as the configuration says.
+fn open(config: &Config, registry: &Registry) -> Result<Parts, StartError> {
+    let data = &config.data;
+    let failed = |error| StartError::Path { what: "make the folder", path: data.clone(), error };
+    // What is in it is everything that was ever said.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    let store = EmbeddedStore::open(&data.join("store"), config.store.clone(), registry)?;
+    Ok(Parts { store: Arc::new(store), bus: Arc::new(LocalBus::default()) })
 }
 
 async fn settle(conversations: Arc<Conversations>, stop: CancellationToken) {
     while tokio::time::timeout(SETTLE, stop.cancelled()).await.is_err() {
         conversations.settle().await;
-    }
-}
-
-/// Says through the health service whether the store is well, so that edges send nothing to a node whose store failed.
-/// One whose disk is full still reads, and only says so in the log.
-async fn watch(store: Arc<EmbeddedStore>, health: HealthReporter, stop: CancellationToken) {
-    let mut was = None;
-    let mut had_room = true;
-    loop {
-        let room = store.room();
-        match (&room, had_room) {
-            (Err(error), true) => tracing::error!(%error, "only reading works"),
-            (Ok(()), false) => tracing::info!("there is room on the disk again: writing works"),
-            _ => {}
-        }
-        had_room = room.is_ok();
-        let now = store.health();
-        let well = now.is_ok();
-        if was != Some(well) {
-            let status = if well {
-                tonic_health::ServingStatus::Serving
-            } else {
-                tonic_health::ServingStatus::NotServing
-            };
-            health.set_service_status("", status).await;
-            if let Err(error) = now {
-                tracing::error!(%error, "the store is not well");
-            }
-            was = Some(well);
-        }
-        if tokio::time::timeout(HEALTH, stop.cancelled()).await.is_ok() {
-            return;
-        }
     }
 }
