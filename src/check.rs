@@ -64,6 +64,11 @@ async fn all(options: &Options) -> anyhow::Result<()> {
     let report = check(&plan, &run, connect, |step| eprintln!("{step} ...")).await?;
     println!("{} messages, {} (message, member) pairs acknowledged", report.sent, report.judge.pairs());
     println!("{} of unknown outcome, {} refused", report.unknown, report.refused);
+    let took = report.deliveries.summary();
+    println!(
+        "{} deliveries took {:?} (p50), {:?} (p99), {:?} (max)",
+        took.count, took.p50, took.p99, took.max
+    );
     println!("\n{:<10} {:>9} {:>9}", "invariant", "checked", "violated");
     let mut violated = 0;
     for (invariant, verdict) in report.judge.verdicts() {
