@@ -7,7 +7,7 @@ use crate::{
     metrics::Metrics,
     policy::{self, KeySet, Keys, Source},
     proxy::{self, Bound, Plan, Server},
-    routing::{self, Discovery, Upstreams},
+    routing::{self, Discovery, Learned, Upstreams},
     tls::{Keeper, TlsError, Towards},
 };
 use prometheus::Registry;
@@ -133,8 +133,9 @@ impl Gateway {
         };
         let towards = Towards::open(&config.upstream).map_err(StartError::Upstream)?.map(Arc::new);
         // The addresses were checked with everything else.
-        let mut discovery =
-            Discovery::new(config.upstreams.iter().filter_map(|text| text.parse().ok()).collect());
+        let learned: Arc<Learned> = Arc::default();
+        let named = config.upstreams.iter().filter_map(|text| text.parse().ok()).collect();
+        let mut discovery = Discovery::new(named, learned.clone());
         let nodes = discovery.look().await;
         let upstreams = Upstreams::new(nodes.clone(), metrics.clone());
         let parts = policy::Parts {
@@ -150,7 +151,7 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         let health = Duration::from_millis(config.upstream.health_ms);
         let unhealthy_after = config.upstream.unhealthy_after;
-        tasks.spawn(routing::watch(upstreams.clone(), towards.clone(), health, unhealthy_after));
+        tasks.spawn(routing::watch(upstreams.clone(), towards.clone(), learned, health, unhealthy_after));
         tasks.spawn(discovery.follow(upstreams.clone(), nodes, health));
         if let Some(kept) = towards.clone() {
             let every = Duration::from_secs(config.tls.reload_s);

@@ -54,7 +54,8 @@ pub struct Config {
     pub trusted_hops: usize,
 
     /// Chat nodes: "unix:/path/of/socket", or "https://host:port" with certificates on both sides (`gateway.upstream`).
-    /// A host name stands for every address that it has, and is looked up every second. "http://host:port" is for what
+    /// A host name stands for every address that it has, and is looked up every second. Nodes that show a certificate are
+    /// asked which others announce themselves on the bus, so a few are enough. "http://host:port" is for what
     /// is not a chat node of ours: those believe only an edge that shows its certificate. In the environment: separated
     /// by commas.
     #[config(

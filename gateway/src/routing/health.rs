@@ -1,13 +1,15 @@
 //! The gRPC health checks (grpc.health.v1) that take a node out and bring it back.
 
-use super::{Endpoint, Upstreams, upstreams::Node};
+use super::{Endpoint, Upstreams, discovery::Learned, upstreams::Node};
 use crate::tls::{Credentials, Towards};
+use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpStream, UnixStream},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
@@ -18,45 +20,61 @@ use tonic::{
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use tower::BoxError;
+use tower::{BoxError, Service as _, ServiceExt as _};
 
-/// Checks every node of the set, each `interval` and whenever the set is suspected, until dropped.
+/// Bytes of the list of nodes that are read: a thousand addresses.
+const NODES_BYTES: usize = 64 << 10;
+
+/// A node, how many checks in a row it has failed, and the connection for them.
+struct Watched {
+    node: Arc<Node>,
+    failures: u32,
+    channel: Option<Channel>,
+}
+
+/// Checks every node of the set, each `interval` and whenever the set is suspected, until dropped. Nodes that show a
+/// certificate are asked which others there are.
 pub(crate) async fn watch(
     upstreams: Upstreams,
     towards: Option<Arc<Towards>>,
+    learned: Arc<Learned>,
     interval: Duration,
     unhealthy_after: u32,
 ) {
-    let mut watched: Vec<(Arc<Node>, u32, Option<HealthClient<Channel>>)> = Vec::new();
+    let mut watched: Vec<Watched> = Vec::new();
     loop {
         let nodes = upstreams.nodes();
-        watched.retain(|(node, ..)| nodes.iter().any(|kept| Arc::ptr_eq(kept, node)));
+        watched.retain(|watched| nodes.iter().any(|kept| Arc::ptr_eq(kept, &watched.node)));
         for node in nodes.iter() {
-            if !watched.iter().any(|(known, ..)| Arc::ptr_eq(known, node)) {
-                watched.push((node.clone(), 0, None));
+            if !watched.iter().any(|known| Arc::ptr_eq(&known.node, node)) {
+                watched.push(Watched { node: node.clone(), failures: 0, channel: None });
             }
         }
 
         let mut checks = JoinSet::new();
-        for (node, failures, client) in watched.drain(..) {
-            let credentials = towards.as_ref().map(|towards| towards.now());
+        for Watched { node, failures, channel } in watched.drain(..) {
+            let (credentials, learned) = (towards.as_ref().map(|towards| towards.now()), learned.clone());
             checks.spawn(async move {
-                let (good, client) =
-                    match tokio::time::timeout(interval, check(&node, client, credentials)).await {
-                        Ok(Some(client)) => (true, Some(client)),
-                        Ok(None) | Err(_) => (false, None),
-                    };
-                (node, if good { 0 } else { failures + 1 }, client)
+                let checked = timeout(interval, check(&node, channel, credentials)).await;
+                let channel = checked.ok().flatten();
+                if let (Some(channel), Endpoint::Tcp { name: Some(_), .. }) = (&channel, &node.endpoint) {
+                    // One that doesn't say is no worse for it.
+                    if let Ok(Ok(others)) = timeout(interval, others(channel.clone())).await {
+                        learned.hear(&others);
+                    }
+                }
+                let failures = if channel.is_some() { 0 } else { failures + 1 };
+                Watched { node, failures, channel }
             });
         }
         while let Some(done) = checks.join_next().await {
-            let Ok((node, failures, client)) = done else { continue };
-            if failures == 0 {
-                upstreams.mark(&node, true);
-            } else if failures >= unhealthy_after {
-                upstreams.mark(&node, false);
+            let Ok(checked) = done else { continue };
+            if checked.failures == 0 {
+                upstreams.mark(&checked.node, true);
+            } else if checked.failures >= unhealthy_after {
+                upstreams.mark(&checked.node, false);
             }
-            watched.push((node, failures, client));
+            watched.push(checked);
         }
 
         tokio::select! {
@@ -67,22 +85,33 @@ pub(crate) async fn watch(
     }
 }
 
-/// The client, if the node says that it serves.
+/// The connection, if the node says that it serves.
 async fn check(
     node: &Node,
-    client: Option<HealthClient<Channel>>,
+    channel: Option<Channel>,
     credentials: Option<Arc<Credentials>>,
-) -> Option<HealthClient<Channel>> {
-    let mut client = match client {
-        Some(client) => client,
-        None => HealthClient::new(connect(&node.endpoint, credentials).await.ok()?),
+) -> Option<Channel> {
+    let channel = match channel {
+        Some(channel) => channel,
+        None => connect(&node.endpoint, credentials).await.ok()?,
     };
-    match client.check(HealthCheckRequest { service: String::new() }).await {
-        Ok(answer) => (answer.into_inner().status() == ServingStatus::Serving).then_some(client),
+    match HealthClient::new(channel.clone()).check(HealthCheckRequest { service: String::new() }).await {
+        Ok(answer) => (answer.into_inner().status() == ServingStatus::Serving).then_some(channel),
         // It answers gRPC and has no opinion about its health.
-        Err(status) if status.code() == Code::Unimplemented => Some(client),
+        Err(status) if status.code() == Code::Unimplemented => Some(channel),
         Err(_) => None,
     }
+}
+
+/// The nodes that a node hears of, an address a line.
+async fn others(mut channel: Channel) -> Result<String, BoxError> {
+    let request = http::Request::get("http://node/nodes").body(tonic::body::Body::empty())?;
+    let response = channel.ready().await?.call(request).await?;
+    if response.status() != http::StatusCode::OK {
+        return Ok(String::new());
+    }
+    let body = Limited::new(response.into_body(), NODES_BYTES).collect().await?.to_bytes();
+    Ok(String::from_utf8(body.to_vec())?)
 }
 
 /// A connection for checks alone. It is given its socket, since tonic refuses `https` with a connector of one's own where

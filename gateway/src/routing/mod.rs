@@ -13,7 +13,7 @@ mod rendezvous;
 mod upstreams;
 
 pub use address::{Address, BadAddress, Endpoint};
-pub(crate) use discovery::Discovery;
+pub(crate) use discovery::{Discovery, Learned};
 pub(crate) use health::watch;
 pub(crate) use upstreams::Chosen;
 pub use upstreams::Upstreams;
