@@ -49,7 +49,7 @@ impl Drop for Disk {
 }
 
 /// Somebody who gives up soon.
-fn impatient(server: &Server) -> Client {
+pub fn impatient(server: &Server) -> Client {
     let ca = fs::read(server.data("tls/ca.pem")).unwrap();
     let transport = Endpoint::new(format!("https://localhost:{}", server.port)).ca_pem(ca).connect().unwrap();
     let retry = RetryPolicy { give_up_after: Duration::from_secs(2), ..Default::default() };

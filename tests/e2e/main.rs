@@ -1,15 +1,19 @@
 //! The program as its users run it: a real process, TLS, real clients; killed and started again.
 //!
-//! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it. [`talk`]: what was acknowledged.
+//! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it. [`talk`], [`witness`]: what was acknowledged
+//!   and seen, and whether it holds.
 //! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
-//! - [`stop`]: how it ends. [`disk`], [`torn`], [`files`], [`clock`]: faults of the machine.
 //! - [`roles`]: edge and chat node in processes of their own.
+//! - [`stop`]: how it ends. [`disk`], [`torn`], [`damage`], [`files`], [`clock`], [`vanish`]: faults of the machine.
+//! - [`certificate`]: a new one while it runs.
 //! - [`documents`]: that what is written for operators is true.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod certificate;
 mod chat;
 mod clock;
 mod configuration;
+mod damage;
 mod directory;
 mod disk;
 mod documents;
@@ -21,3 +25,5 @@ mod start;
 mod stop;
 mod talk;
 mod torn;
+mod vanish;
+mod witness;

@@ -21,7 +21,7 @@ const START: Duration = Duration::from_secs(60);
 pub struct Server {
     pub folder: TempDir,
     pub port: u16,
-    settings: Vec<(&'static str, String)>,
+    pub settings: Vec<(&'static str, String)>,
     pub child: Option<Child>,
 }
 

@@ -1,30 +1,14 @@
 //! Stopping: in good order while messages flow, at once when told twice, and at any moment of a start.
 
-use crate::{
-    durability::{self, MESSAGES, PATIENCE, WRITERS},
-    server::Server,
-    talk::Talk,
-};
+use crate::{durability::PATIENCE, server::Server, talk::Talk, witness::Witness};
+use nexus_client::{AttachOptions, Item};
 use std::{fs, process::Stdio, time::Duration};
-use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_ends_it_in_good_order_while_messages_flow() {
     let mut server = Server::start().await;
-    let users: Vec<String> = (0..WRITERS).map(|n| format!("user{n}")).collect();
-    let conversation = durability::group(&server.client("owner"), &users).await;
-    let (mut writers, mut followers) = (JoinSet::new(), JoinSet::new());
-    for (n, user) in users.iter().enumerate() {
-        writers.spawn(durability::write(server.client(user), conversation.clone(), n));
-        followers.spawn(durability::follow(server.client(user), conversation.clone(), 0));
-    }
-    let reader = server.client("owner");
-    let flowing = async {
-        let ask =
-            nexus_client::v1::GetConversationRequest { conversation_id: conversation.clone(), at_least: 0 };
-        while reader.call(ask.clone()).await.unwrap().conversation.unwrap().message_count < 20 {}
-    };
-    tokio::time::timeout(PATIENCE, flowing).await.unwrap();
+    let witness = Witness::begin(&server).await;
+    witness.reached(20).await;
     server.signal("TERM");
     assert_eq!(server.ended().await, 0, "{}", server.log());
     let log = server.log();
@@ -32,16 +16,28 @@ async fn sigterm_ends_it_in_good_order_while_messages_flow() {
         assert!(log.contains(said), "{said} is not in {log}");
     }
     server.begin().await;
-    let all = async { (writers.join_all().await, followers.join_all().await) };
-    let (acknowledged, seen) = tokio::time::timeout(PATIENCE, all).await.expect("everything arrives");
-    let messages: usize = acknowledged.iter().map(|of_one| of_one.len()).sum();
-    assert_eq!(messages, WRITERS * MESSAGES);
-    for events in &seen {
-        assert_eq!(events, &seen[0], "everybody sees the same log");
-        for (id, seq) in acknowledged.iter().flatten() {
-            assert_eq!(&events[seq].id, id);
+    witness.is_content().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_attached_is_told_to_come_back() {
+    let mut server = Server::start().await;
+    let mut attachment = server.client("ann").attach(AttachOptions::default());
+    while !matches!(attachment.next().await.unwrap(), Item::CaughtUp) {}
+    server.signal("TERM");
+    let told = async {
+        loop {
+            if let Item::Detached { cause, .. } = attachment.next().await.unwrap() {
+                break cause;
+            }
         }
-    }
+    };
+    // Only the Reconnect frame says so; the status behind it has other words.
+    assert_eq!(tokio::time::timeout(PATIENCE, told).await.unwrap(), "the node goes away");
+    assert_eq!(server.ended().await, 0, "{}", server.log());
+    server.begin().await;
+    let back = async { while !matches!(attachment.next().await.unwrap(), Item::CaughtUp) {} };
+    tokio::time::timeout(PATIENCE, back).await.expect("it comes back by itself");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use super::{
     journal,
     tables::Tables,
 };
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 /// Why the store couldn't be opened. What is stored was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,12 @@ pub enum OpenError {
 pub fn tables(directory: &Directory, cache_bytes: u64) -> Result<(Tables, u64), OpenError> {
     let io = |error| OpenError::Io { path: directory.path().to_owned(), error };
     let failed = |error| match error {
+        // A directory that is listed and locked by now has no file too few, unless one names another wrongly.
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) =>
+        {
+            OpenError::Corrupt(format!("a file of the database is missing or cut short ({error})"))
+        }
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => io(error),
         fjall::Error::Locked => {
             OpenError::InUse { path: directory.path().to_owned(), pid: "unknown".to_owned() }

@@ -246,6 +246,6 @@ fn unreadable(error: fjall::Error) -> StoreError {
         fjall::Error::Storage(fjall::LsmError::Io(error)) => {
             StoreError::Unavailable(format!("the disk failed to read: {error}"))
         }
-        error => StoreError::Corrupt(error.to_string()),
+        error => StoreError::Corrupt(format!("a table is damaged ({error})")),
     }
 }
