@@ -112,6 +112,43 @@ impl Listener {
     }
 }
 
+/// The feeds of everybody who listens to a bus.
+#[derive(Default)]
+pub struct Feeds {
+    limits: Limits,
+    feeds: Mutex<Vec<Feed>>,
+}
+
+impl Feeds {
+    /// Nobody listens yet; each queue that comes holds this much.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, feeds: Mutex::default() }
+    }
+
+    /// One more who listens, from now on.
+    pub fn listen(&self) -> Listener {
+        let (feed, listener) = queue(self.limits);
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner).push(feed);
+        listener
+    }
+
+    /// Passes a hint on to everybody.
+    pub fn hint(&self, hint: &Hint) {
+        self.each(|feed| feed.hint(hint.clone()));
+    }
+
+    /// Says to everybody that hints of a lane may have been missed.
+    pub fn missed(&self, lane: u16) {
+        self.each(|feed| feed.missed(lane));
+    }
+
+    fn each(&self, what: impl Fn(&Feed)) {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        feeds.retain(|feed| !feed.is_closed());
+        feeds.iter().for_each(what);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]

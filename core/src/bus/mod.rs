@@ -3,12 +3,14 @@
 //! - here: the port.
 //! - [`listener`]: the bounded queue between a bus and whoever listens to it; every implementation fills one.
 //! - [`local`]: the bus of a single process.
+//! - [`redis`]: the bus of several nodes, over a Redis Cluster.
 
 pub mod listener;
 pub mod local;
+pub mod redis;
 
 use crate::domain::{
-    ConversationId, Event, Place, Tenant, User,
+    ConversationId, Event, Place, Seq, Tenant, User,
     hash::{lane_of, lane_of_user},
 };
 use async_trait::async_trait;
@@ -25,6 +27,13 @@ pub enum Hint {
         place: Place,
         /// Consecutive, at least one.
         events: Arc<[Event]>,
+    },
+    /// A conversation's log ends here, or later: what an `Appended` becomes that is too large for the way.
+    Ends {
+        /// The conversation.
+        place: Place,
+        /// Its last event, as far as is known.
+        last_seq: Seq,
     },
     /// What a user is a member of may have changed.
     Memberships {
@@ -69,7 +78,9 @@ impl Hint {
     /// The lane on which it travels.
     pub fn lane(&self) -> u16 {
         match self {
-            Hint::Appended { place, .. } | Hint::Ephemeral { place, .. } => lane_of(place),
+            Hint::Appended { place, .. } | Hint::Ends { place, .. } | Hint::Ephemeral { place, .. } => {
+                lane_of(place)
+            }
             Hint::Memberships { tenant, user }
             | Hint::Account { tenant, user, .. }
             | Hint::Presence { tenant, user, .. } => lane_of_user(tenant, user),
@@ -85,7 +96,7 @@ impl Hint {
     pub fn size(&self) -> usize {
         match self {
             Hint::Appended { events, .. } => events.iter().map(Event::size).sum(),
-            Hint::Memberships { .. } => 128,
+            Hint::Ends { .. } | Hint::Memberships { .. } => 128,
             Hint::Ephemeral { body, .. } | Hint::Account { body, .. } => 128 + body.len(),
             Hint::Presence { conversations, body, .. } => 128 + 16 * conversations.len() + body.len(),
         }

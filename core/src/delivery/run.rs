@@ -73,6 +73,11 @@ impl Delivery {
             tokio::task::coop::consume_budget().await;
             match listener.recv().await {
                 Heard::Hint(Hint::Appended { place, events }) => self.appended(&place, &events),
+                Heard::Hint(Hint::Ends { place, last_seq }) => {
+                    if self.lanes.find(&place, |hub| hub.ends_at(last_seq)) == Some(true) {
+                        self.read_for_hub(&place);
+                    }
+                }
                 Heard::Hint(Hint::Memberships { tenant, user }) => {
                     for stream in self.attached.of(&tenant, &user) {
                         stream.refresh();

@@ -3,6 +3,29 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod redis;
+
+use libtest_mimic::{Arguments, Trial};
+
 fn main() {
-    libtest_mimic::run(&libtest_mimic::Arguments::from_args(), Vec::new()).exit();
+    let mut arguments = Arguments::from_args();
+    // Each starts processes of its own, and measures time.
+    arguments.test_threads = arguments.test_threads.or(Some(1));
+    let trials: Vec<Trial> = redis::trials();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A check that runs in a runtime of its own; ignored if the machine lacks something.
+fn trial(
+    name: &str,
+    missing: Option<&str>,
+    run: impl AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
+    let shown = missing.map_or(name.to_owned(), |missing| format!("{name} ({missing})"));
+    let ignored = missing.is_some();
+    Trial::test(shown, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(run()).map_err(|error| format!("{error:#}").into())
+    })
+    .with_ignored_flag(ignored)
 }
