@@ -123,6 +123,11 @@ pub trait Bus: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Where edges reach the nodes that are heard, this one included; as each announces itself.
+    fn nodes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What this node hears, from now on. What doesn't fit its queue becomes [`Heard::Missed`].
     fn listen(&self) -> Listener;
 }

@@ -57,6 +57,12 @@ use wire::{Draft, What};
 const LOSSY_BYTES: usize = 64 << 10;
 /// The first pause after something failed, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Heartbeats after which a node that says nothing any more is not told of.
+const FORGET: u32 = 4;
+/// Nodes whose addresses are kept in mind.
+const NODES: usize = 1024;
+/// The lane on which nodes say where they are.
+const ANNOUNCEMENTS: u16 = 0;
 /// How often the same trouble is written to the log.
 const TROUBLE: Duration = Duration::from_secs(10);
 
@@ -99,6 +105,9 @@ struct Shared {
     outgoing: publish::Outgoing,
     incoming: subscribe::Incoming,
     senders: Mutex<Senders>,
+    /// Where edges reach this node; and the others, by incarnation, with the time at which they said so last.
+    announce: Option<String>,
+    announced: Mutex<BTreeMap<u64, (String, Instant)>>,
     /// Lanes with frames that made no sense; told of with the next heartbeat, lest garbage costs a check per frame.
     unreadable: AtomicU64,
     trouble: Mutex<Trouble>,
@@ -113,9 +122,14 @@ struct Trouble {
 }
 
 impl RedisBus {
-    /// A bus, which connects on its own and goes on trying: [`Self::health`] says how far it is. To be called in a
-    /// runtime. The incarnation comes from chance.
-    pub fn connect(options: Options, mut chance: StdRng, registry: &Registry) -> Result<Self, ConnectError> {
+    /// A bus, which connects on its own and goes on trying: [`Bus::health`] says how far it is. To be called in a
+    /// runtime. The incarnation comes from chance. `announce`: where edges reach this node, told to the others.
+    pub fn connect(
+        options: Options,
+        announce: Option<String>,
+        mut chance: StdRng,
+        registry: &Registry,
+    ) -> Result<Self, ConnectError> {
         let problems = options.problems();
         if !problems.is_empty() {
             return Err(ConnectError::Options(problems));
@@ -137,6 +151,8 @@ impl RedisBus {
             outgoing: publish::Outgoing::default(),
             incoming: subscribe::Incoming::new(),
             senders: Mutex::new(Senders::new(options.heartbeat())),
+            announce,
+            announced: Mutex::default(),
             unreadable: AtomicU64::new(0),
             trouble: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -147,19 +163,6 @@ impl RedisBus {
         shared.spawn(subscribe::listen(shared.clone()));
         shared.spawn(beat(shared.clone()));
         Ok(Self { shared })
-    }
-
-    /// Whether every lane is subscribed; if not, how many are not, since when, and what went wrong last.
-    pub fn health(&self) -> Result<(), String> {
-        let (subscribed, since) = self.shared.incoming.subscribed();
-        let Some(since) = since else { return Ok(()) };
-        let last = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).last.clone();
-        Err(format!(
-            "{} of {LANES} lanes of the bus are not subscribed, for {} s: {}",
-            subscribed.count_zeros(),
-            since.elapsed().as_secs(),
-            if last.is_empty() { "still connecting" } else { &last },
-        ))
     }
 
     /// Says farewell to the other nodes, so that they need not wonder, and ends the bus's tasks. Bounded in time by what
@@ -211,6 +214,27 @@ impl Bus for RedisBus {
 
     fn listen(&self) -> Listener {
         self.shared.feeds.listen()
+    }
+
+    /// How many lanes are not subscribed, since when, and what went wrong last.
+    fn health(&self) -> Result<(), String> {
+        let (subscribed, since) = self.shared.incoming.subscribed();
+        let Some(since) = since else { return Ok(()) };
+        let last = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).last.clone();
+        Err(format!(
+            "{} of {LANES} lanes of the bus are not subscribed, for {} s: {}",
+            subscribed.count_zeros(),
+            since.elapsed().as_secs(),
+            if last.is_empty() { "still connecting" } else { &last },
+        ))
+    }
+
+    fn nodes(&self) -> Vec<String> {
+        let fresh = self.shared.options.heartbeat() * FORGET;
+        let mut announced = self.shared.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.retain(|_, (_, heard)| heard.elapsed() < fresh);
+        let others = announced.values().map(|(address, _)| address.clone());
+        self.shared.announce.iter().cloned().chain(others).collect()
     }
 }
 
@@ -267,17 +291,30 @@ impl Shared {
         let gap = {
             let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
             let numbered = matches!(&frame.what, What::Hint(hint) if hint.matters());
-            match frame.what {
+            match &frame.what {
                 What::Leave => senders.left(frame.sender, lane, frame.count),
                 _ => senders.heard(frame.sender, lane, frame.count, numbered, Instant::now()),
             }
         };
+        self.remember(frame.sender, &frame.what);
         if let What::Hint(hint) = frame.what {
             self.metrics.heard.with_label_values(&[metrics::kind(&hint)]).inc();
             self.feeds.hint(&hint);
         }
         if gap {
             self.missed(1 << lane, Reason::Skipped);
+        }
+    }
+
+    /// Where the sender is, if it says so.
+    fn remember(&self, sender: u64, what: &What) {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        match what {
+            What::Announce(address) if announced.len() < NODES || announced.contains_key(&sender) => {
+                announced.insert(sender, (address.clone(), Instant::now()));
+            }
+            What::Leave => drop(announced.remove(&sender)),
+            _ => {}
         }
     }
 
@@ -294,7 +331,7 @@ impl Shared {
         self.lanes.get(channel).copied()
     }
 
-    /// Something went wrong that is tried again: for the log, not too often, and for [`RedisBus::health`].
+    /// Something went wrong that is tried again: for the log, not too often, and for [`Bus::health`].
     fn trouble(&self, what: String) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -342,6 +379,12 @@ async fn beat(shared: Arc<Shared>) {
         let now = beats.tick().await;
         for lane in 0..LANES {
             if let Err(failure) = shared.send(lane, Draft::bare(shared.incarnation, false), false, None) {
+                shared.metrics.failed(failure);
+            }
+        }
+        if let Some(address) = &shared.announce {
+            let draft = Draft::announce(shared.incarnation, address);
+            if let Err(failure) = shared.send(ANNOUNCEMENTS, draft, false, None) {
                 shared.metrics.failed(failure);
             }
         }

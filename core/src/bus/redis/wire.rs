@@ -44,6 +44,8 @@ pub enum What {
     Beat,
     /// That the sender goes.
     Leave,
+    /// Where edges reach the sender.
+    Announce(String),
     /// A hint.
     Hint(Hint),
 }
@@ -79,6 +81,7 @@ const MEMBERSHIPS: u8 = 5;
 const EPHEMERAL: u8 = 6;
 const ACCOUNT: u8 = 7;
 const PRESENCE: u8 = 8;
+const ANNOUNCE: u8 = 9;
 
 #[derive(Clone, PartialEq, Message)]
 struct WireEvent {
@@ -131,6 +134,12 @@ impl Draft {
         Self::new(sender, if leave { LEAVE } else { BEAT }, None)
     }
 
+    /// Where edges reach this node.
+    pub fn announce(sender: u64, address: &str) -> Self {
+        let body = WireHint { body: Bytes::copy_from_slice(address.as_bytes()), ..WireHint::default() };
+        Self::new(sender, ANNOUNCE, Some(body))
+    }
+
     /// A hint.
     pub fn hint(sender: u64, hint: &Hint) -> Self {
         let (kind, body) = to_wire(hint);
@@ -173,6 +182,10 @@ pub fn decode(mut bytes: Bytes) -> Result<Frame, Unreadable> {
     let what = match kind {
         BEAT => What::Beat,
         LEAVE => What::Leave,
+        ANNOUNCE => {
+            let address = WireHint::decode(bytes)?.body;
+            What::Announce(String::from_utf8(address.into()).map_err(|_| Unreadable::Body)?)
+        }
         APPENDED..=PRESENCE => What::Hint(from_wire(kind, WireHint::decode(bytes)?)?),
         unknown => return Err(Unreadable::Kind(unknown)),
     };
@@ -324,6 +337,8 @@ mod tests {
         }
         assert!(matches!(decode(Draft::bare(1, false).finish(2)).unwrap().what, What::Beat));
         assert!(matches!(decode(Draft::bare(1, true).finish(2)).unwrap().what, What::Leave));
+        let announced = decode(Draft::announce(1, "https://10.0.0.1:9000").finish(2)).unwrap().what;
+        assert!(matches!(announced, What::Announce(address) if address == "https://10.0.0.1:9000"));
     }
 
     /// Nodes of two releases talk to each other while one replaces the other: these bytes never change.
@@ -332,6 +347,7 @@ mod tests {
         let hex = |bytes: Bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let frames: Vec<String> = std::iter::once(Draft::bare(258, false).finish(3))
             .chain(every_hint().iter().map(|hint| Draft::hint(258, hint).finish(3)))
+            .chain([Draft::announce(258, "https://a:1").finish(3)])
             .map(hex)
             .collect();
         let released = include_str!("../../../tests/golden/hints.txt");

@@ -39,7 +39,7 @@ pub fn options(nodes: Vec<String>) -> Options {
 /// A bus with the metrics that it counts in.
 pub fn bus(options: Options, seed: u64) -> (Arc<RedisBus>, prometheus::Registry) {
     let registry = prometheus::Registry::new();
-    let bus = RedisBus::connect(options, StdRng::seed_from_u64(seed), &registry).unwrap();
+    let bus = RedisBus::connect(options, None, StdRng::seed_from_u64(seed), &registry).unwrap();
     (Arc::new(bus), registry)
 }
 

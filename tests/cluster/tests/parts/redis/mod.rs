@@ -6,7 +6,7 @@ use crate::trial;
 use ledger::{Ear, HEARTBEAT, Stream, bus, options, until};
 use libtest_mimic::Trial;
 use nexus_cluster::redis::{self, RedisCluster};
-use nexus_core::bus::redis::RedisBus;
+use nexus_core::bus::{Bus as _, redis::RedisBus};
 use std::{sync::Arc, time::Duration};
 
 /// Between two hints of a lane.
