@@ -2,15 +2,7 @@
 
 use crate::{durability::PATIENCE, server::Server, talk::Talk};
 use nexus_client::{AttachOptions, Item, SendError, v1};
-use std::{fs, path::PathBuf, time::Duration};
-
-fn libfaketime() -> Option<PathBuf> {
-    let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64"];
-    places
-        .iter()
-        .map(|place| PathBuf::from(place).join("faketime/libfaketimeMT.so.1"))
-        .find(|path| path.exists())
-}
+use std::{fs, time::Duration};
 
 /// Moves the server's clock to so much before or after the machine's, such as "-2d".
 fn jump(server: &Server, by: &str) {
@@ -42,7 +34,7 @@ async fn say(talk: &mut Talk, text: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_jumps_breaks_neither_order_nor_retries_nor_streams() {
-    let Some(library) = libfaketime() else {
+    let Some(library) = nexus_cluster::clock::library() else {
         eprintln!("skipped: libfaketime is not installed (Debian's package `faketime`)");
         return;
     };

@@ -1,11 +1,18 @@
 //! The real parts of a cluster on one machine, for tests, for `make cluster` and for `make faults`.
 //!
-//! - [`process`]: a program that runs: its log, its signals, its end.
+//! - [`deployment`]: all of it. [`faults`]: what it loses while something dies.
+//! - [`cassandra`], [`redis`]: the log and the bus. [`front`]: what stands in front of edges.
 //! - [`program`]: our own program as a chat node or an edge; [`authority`]: their certificates.
-//! - [`ports`]: addresses that nobody uses.
-//! - [`redis`]: a Redis Cluster.
+//! - [`process`]: a program that runs: its log, its signals, its end.
+//! - [`ports`], [`cut`], [`clock`]: addresses that nobody uses; who may talk to whom; clocks that are wrong.
 
 pub mod authority;
+pub mod cassandra;
+pub mod clock;
+pub mod cut;
+pub mod deployment;
+pub mod faults;
+pub mod front;
 pub mod ports;
 pub mod process;
 pub mod program;

@@ -43,6 +43,8 @@ pub struct Part {
     pub admin: u16,
     /// Its settings.
     pub settings: Vec<(String, String)>,
+    /// The user that it runs as, so that its packets can be told from others'; `None`: whoever runs this.
+    pub user: Option<u32>,
 }
 
 impl Part {
@@ -77,7 +79,14 @@ impl Part {
         let secret = ("NEXUS_GATEWAY_AUTH_SECRET_FILE".to_owned(), "token-secret".to_owned());
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).chain([secret]);
-        Self { role, name: name.to_owned(), folder: folder.to_owned(), admin, settings: settings.collect() }
+        Self {
+            role,
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            admin,
+            settings: settings.collect(),
+            user: None,
+        }
     }
 
     /// With one more setting.
@@ -85,6 +94,11 @@ impl Part {
     pub fn with(mut self, variable: &str, value: impl ToString) -> Self {
         self.settings.push((variable.to_owned(), value.to_string()));
         self
+    }
+
+    /// A setting, if it was made.
+    pub fn setting(&self, variable: &str) -> Option<String> {
+        self.settings.iter().rev().find(|(name, _)| name == variable).map(|(_, value)| value.clone())
     }
 
     /// Where its log is.
@@ -104,6 +118,9 @@ impl Part {
         let mut command = Command::new(path()?);
         command.arg(self.role).current_dir(&self.folder).env("NEXUS_LOG_FORMAT", "json");
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         Process::start(&self.name, command, &self.log())
     }
 

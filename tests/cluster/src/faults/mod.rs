@@ -1,0 +1,183 @@
+//! What a deployment loses while something dies: nothing, or it is a bug. And how long it stalls.
+//!
+//! - here: one fault after the other on a running deployment, each under the checker's load.
+//! - [`cases`]: the faults. [`answers`]: answers that get lost on their way to the client.
+//! - [`report`]: docs/faults.md, and its picture.
+
+mod answers;
+pub mod cases;
+pub mod report;
+
+use crate::deployment::Deployment;
+use answers::{Losses, Lossy};
+use anyhow::Context as _;
+use cases::{Case, Stage};
+use nexus_client::{Client, DevelopmentTokens, Endpoint, Transport};
+use nexus_invariants::Invariant;
+use nexus_loadtest::{Connect, Plan, Report, check};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::sleep;
+
+/// When the fault comes, after the first message.
+const FAULT_AT: Duration = Duration::from_secs(8);
+/// Of this length are the steps of a fault's picture.
+pub const STEP: Duration = Duration::from_millis(500);
+
+/// The load under which faults are judged.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Users, in rooms of five.
+    pub users: usize,
+    /// Messages per second in all.
+    pub rate: f64,
+    /// How long is sent.
+    pub duration: Duration,
+    /// Users that share a connection.
+    pub per_connection: usize,
+}
+
+/// What came of a fault.
+pub struct Judged {
+    /// The fault's name.
+    pub name: &'static str,
+    /// What it is.
+    pub says: &'static str,
+    /// Messages sent.
+    pub sent: u64,
+    /// Acknowledged (message, member) pairs.
+    pub pairs: u64,
+    /// Of these, not delivered, or not in the log any more.
+    pub lost: u64,
+    /// Delivered or appended more than once.
+    pub duplicated: u64,
+    /// Delivered out of order.
+    pub out_of_order: u64,
+    /// Every other violation.
+    pub other: u64,
+    /// Messages whose outcome was never known.
+    pub unknown: u64,
+    /// Messages that were refused.
+    pub refused: u64,
+    /// How long deliveries took.
+    pub took: nexus_loadtest::deliveries::Summary,
+    /// The longest of each step, from the first message on.
+    pub over_time: Vec<Duration>,
+    /// What a violation looked like.
+    pub examples: Vec<String>,
+}
+
+impl Judged {
+    fn new(case: &Case, report: &Report) -> Self {
+        let mut judged = Self {
+            name: case.name,
+            says: case.says,
+            sent: report.sent,
+            pairs: report.judge.pairs(),
+            lost: 0,
+            duplicated: 0,
+            out_of_order: 0,
+            other: 0,
+            unknown: report.unknown,
+            refused: report.refused,
+            took: report.deliveries.summary(),
+            over_time: report.deliveries.over_time(STEP),
+            examples: Vec::new(),
+        };
+        for (invariant, verdict) in report.judge.verdicts() {
+            let kind = match invariant {
+                Invariant::Log3 | Invariant::Stream2 => &mut judged.lost,
+                Invariant::Log2 => &mut judged.duplicated,
+                Invariant::Stream1 => &mut judged.out_of_order,
+                _ => &mut judged.other,
+            };
+            *kind += verdict.violated;
+            judged.examples.extend(verdict.examples);
+        }
+        judged
+    }
+
+    /// Whether nothing was violated.
+    pub fn is_kept(&self) -> bool {
+        self.lost + self.duplicated + self.out_of_order + self.other == 0
+    }
+}
+
+/// Judges one fault after the other. `progress` is told what happens, for people.
+pub async fn judge(
+    deployment: Deployment,
+    cases: &[Case],
+    load: &Load,
+    progress: impl Fn(String),
+) -> anyhow::Result<Vec<Judged>> {
+    let stage = Arc::new(tokio::sync::Mutex::new(Stage { deployment, losses: Losses::default() }));
+    let mut all = Vec::new();
+    for (n, case) in cases.iter().enumerate() {
+        progress(format!("{} of {}: {}", n + 1, cases.len(), case.says));
+        let (connect, plan) = {
+            let stage = stage.lock().await;
+            let ca = stage.deployment.ca_pem()?;
+            let endpoint = Endpoint::new(stage.deployment.url()).ca_pem(ca);
+            (connect(endpoint, load.per_connection, stage.losses.clone()), plan(load))
+        };
+        let run = format!("{:08x}-{n}", std::process::id());
+        let began = Arc::new(tokio::sync::Notify::new());
+        let told = began.clone();
+        let checking = check(&plan, &run, connect, |step| {
+            if step.starts_with("sending") {
+                told.notify_one();
+            }
+            progress(format!("  {step}"));
+        });
+        let fault = async {
+            began.notified().await;
+            sleep(FAULT_AT).await;
+            progress(format!("  now: {}", case.says));
+            (case.happens)(&mut *stage.lock().await).await.with_context(|| case.name)
+        };
+        let (report, happened) = tokio::join!(checking, fault);
+        happened?;
+        let judged = Judged::new(case, &report.with_context(|| case.name)?);
+        progress(format!("  {}", report::line(&judged)));
+        judged.examples.iter().for_each(|example| progress(format!("  ! {example}")));
+        all.push(judged);
+    }
+    match Arc::into_inner(stage) {
+        Some(stage) => stage.into_inner().deployment.stop().await?,
+        None => anyhow::bail!("somebody still holds the deployment"),
+    }
+    Ok(all)
+}
+
+fn plan(load: &Load) -> Plan {
+    Plan {
+        users: load.users,
+        room: 5,
+        rate: load.rate,
+        duration: load.duration,
+        break_every: Duration::ZERO,
+        patience: Duration::from_secs(45),
+    }
+}
+
+/// Clients that share connections, since a machine has only so many ports and so much memory.
+fn connect(endpoint: Endpoint, per_connection: usize, losses: Losses) -> Connect {
+    let shared: Mutex<(usize, BTreeMap<usize, Transport>)> = Mutex::default();
+    Arc::new(move |user: &str| {
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = shared.0 / per_connection;
+        shared.0 += 1;
+        let transport = match shared.1.get(&connection) {
+            Some(transport) => transport.clone(),
+            None => {
+                let made = Transport::new(Lossy::new(endpoint.connect()?, losses.clone()));
+                shared.1.insert(connection, made.clone());
+                made
+            }
+        };
+        Ok(Client::new(transport.clone(), DevelopmentTokens::new(transport, user, "faults")))
+    })
+}

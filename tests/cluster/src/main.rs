@@ -1,0 +1,162 @@
+//! A whole cluster on this machine: `cluster up` for people, `cluster faults` to see that it loses nothing.
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Parser, Subcommand};
+use nexus_cluster::{
+    clock, cut,
+    deployment::{self, Deployment, Shape},
+    faults::{
+        self, Load,
+        cases::{CASES, Case, Needs},
+        report,
+    },
+};
+use std::{path::PathBuf, time::Duration};
+
+/// A whole cluster on this machine, of real parts.
+#[derive(Parser)]
+struct Arguments {
+    /// Cassandra nodes: 1, or 3 with every row on all of them.
+    #[arg(long, global = true, env = "CASSANDRA_NODES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    cassandra_nodes: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster, and stop and remove all of it at Ctrl-C.
+    Up {
+        /// Where clients connect.
+        #[arg(long, default_value_t = 8443)]
+        port: u16,
+    },
+    /// Let things die while users talk, and count what is lost.
+    Faults(Faults),
+}
+
+#[derive(clap::Args)]
+struct Faults {
+    /// Only these; without any, all.
+    names: Vec<String>,
+    /// Only the quick half.
+    #[arg(long)]
+    quick: bool,
+    /// Users, in rooms of five.
+    #[arg(long, default_value_t = 2000)]
+    users: usize,
+    /// Messages per second.
+    #[arg(long, default_value_t = 100)]
+    rate: u32,
+    /// Seconds of sending for each fault.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Where faults.md and faults.svg are written.
+    #[arg(long)]
+    write: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(missing) = deployment::missing() {
+        bail!("{missing}: `make test` as root installs what a cluster takes");
+    }
+    let shape = Shape { cassandra: arguments.cassandra_nodes, ..Shape::default() };
+    match arguments.command {
+        Command::Up { port } => up(Shape { port: Some(port), ..shape }).await,
+        Command::Faults(faults) => judge(shape, faults).await,
+    }
+}
+
+fn say(what: String) {
+    eprintln!("{what}");
+}
+
+async fn up(shape: Shape) -> anyhow::Result<()> {
+    let deployment = tokio::select! {
+        started = Deployment::start(&shape, |step| say(format!("{step} ..."))) => started?,
+        _ = tokio::signal::ctrl_c() => return Ok(()),
+    };
+    let (url, ca) = (deployment.url(), deployment.ca());
+    println!("\nA cluster of {} chat nodes and {} edges is ready.\n", shape.cores, shape.gateways);
+    println!("  Open     {url}   and log in with any name");
+    println!("  Chat     nexus chat --user bob --server {url} --ca {}", ca.display());
+    println!("  Check    nexus check --server {url} --ca {}", ca.display());
+    println!("  Trust    {}", ca.display());
+    println!("  Logs     {}", deployment.folder().display());
+    for member in deployment.cores.iter().chain(&deployment.gateways) {
+        println!("  Admin    http://127.0.0.1:{}/metrics   {}", member.part.admin, member.part.name);
+    }
+    println!("\nCtrl-C stops all of it, and removes what it stored.");
+    tokio::signal::ctrl_c().await?;
+    eprintln!("\nStopping ...");
+    deployment.stop().await
+}
+
+async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
+    let unknown = options.names.iter().find(|name| CASES.iter().all(|case| case.name != **name));
+    if let Some(unknown) = unknown {
+        let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+        bail!("there is no fault {unknown}; there are: {}", names.join(", "));
+    }
+    let wanted = |case: &&Case| match options.names.is_empty() {
+        true => case.quick || !options.quick,
+        false => options.names.iter().any(|name| name == case.name),
+    };
+    let mut cases = Vec::new();
+    for case in CASES.iter().filter(wanted) {
+        match lacking(case.needs, &shape) {
+            Some(why) => say(format!("left out: {}: {why}", case.name)),
+            None => cases.push(case.clone()),
+        }
+    }
+    ensure!(!cases.is_empty(), "no fault is left");
+    // One address has all the users.
+    for limit in ["ADDRESS_RATE", "ADDRESS_BURST", "CONNECTIONS_PER_ADDRESS", "PUBLIC_CALLS"] {
+        shape.settings.push((format!("NEXUS_GATEWAY_LIMITS_{limit}"), "50000".into()));
+    }
+    let load = Load {
+        users: options.users,
+        rate: options.rate.into(),
+        duration: Duration::from_secs(options.seconds),
+        per_connection: 10,
+    };
+    let deployment = Deployment::start(&shape, |step| say(format!("{step} ..."))).await?;
+    let all = faults::judge(deployment, &cases, &load, say).await?;
+    println!();
+    for judged in &all {
+        println!("{:<14} {}", judged.name, report::line(judged));
+    }
+    if let Some(folder) = &options.write {
+        let machine = machine(&shape)?;
+        report::write(folder, &all, &load, &machine, "make faults").context("the report")?;
+    }
+    let broken: Vec<&str> = all.iter().filter(|judged| !judged.is_kept()).map(|judged| judged.name).collect();
+    // The line that counts.
+    println!("\n{} passed, {} failed", all.len() - broken.len(), broken.len());
+    ensure!(broken.is_empty(), "the promise was broken by {}", broken.join(", "));
+    Ok(())
+}
+
+/// Why a fault can't be tried here.
+fn lacking(needs: Needs, shape: &Shape) -> Option<String> {
+    match needs {
+        Needs::Nothing => None,
+        Needs::ThreeStores => (shape.cassandra < 3).then(|| "CASSANDRA_NODES=3 has it".into()),
+        Needs::Cuts => cut::impossible(),
+        Needs::Clocks => clock::library().is_none().then(|| "libfaketime is not installed".into()),
+    }
+}
+
+fn machine(shape: &Shape) -> anyhow::Result<String> {
+    let date = std::process::Command::new("date").arg("+%Y-%m-%d").output()?;
+    let cores = std::thread::available_parallelism()?;
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(format!(
+        "{}, {cores} cores, {} Cassandra node(s), load {}",
+        String::from_utf8(date.stdout)?.trim(),
+        shape.cassandra,
+        load.split(' ').next().unwrap_or("unknown"),
+    ))
+}
