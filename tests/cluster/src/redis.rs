@@ -41,13 +41,21 @@ struct Node {
     bus: u16,
     /// `None` while it is dead.
     process: Option<Process>,
+    paused: bool,
+}
+
+impl Node {
+    fn answers(&self) -> bool {
+        self.process.is_some() && !self.paused
+    }
 }
 
 impl RedisCluster {
     /// Starts a cluster, and returns when it is whole.
     pub async fn start() -> anyhow::Result<Self> {
         let ports = ports::free(4 * MASTERS)?;
-        let nodes = ports.chunks(2).map(|two| Node { port: two[0], bus: two[1], process: None }).collect();
+        let node = |two: &[u16]| Node { port: two[0], bus: two[1], process: None, paused: false };
+        let nodes = ports.chunks(2).map(node).collect();
         let mut cluster = Self { folder: TempDir::new()?, nodes };
         for node in 0..cluster.nodes.len() {
             cluster.restart(node).await?;
@@ -97,13 +105,20 @@ impl RedisCluster {
     }
 
     /// SIGSTOP: it is there, and says nothing.
-    pub fn pause(&self, node: usize) -> anyhow::Result<()> {
+    pub fn pause(&mut self, node: usize) -> anyhow::Result<()> {
+        self.nodes[node].paused = true;
         self.nodes[node].process.as_ref().context("it is dead")?.signal(Signal::STOP)
     }
 
     /// SIGCONT.
-    pub fn resume(&self, node: usize) -> anyhow::Result<()> {
+    pub fn resume(&mut self, node: usize) -> anyhow::Result<()> {
+        self.nodes[node].paused = false;
         self.nodes[node].process.as_ref().context("it is dead")?.signal(Signal::CONT)
+    }
+
+    /// How many nodes it has.
+    pub fn size(&self) -> usize {
+        self.nodes.len()
     }
 
     /// SIGKILL for all of them, and a new cluster without any memory in their place.
@@ -185,7 +200,7 @@ impl RedisCluster {
                     return false;
                 }
                 for master in self.masters_as_seen_by(node).await.unwrap_or_default() {
-                    if self.nodes[master].process.is_none() {
+                    if !self.nodes[master].answers() {
                         return false;
                     }
                 }
@@ -205,7 +220,7 @@ impl RedisCluster {
     }
 
     fn alive(&self) -> impl Iterator<Item = usize> {
-        (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some())
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].answers())
     }
 
     /// The masters with slots, by the word of a node.

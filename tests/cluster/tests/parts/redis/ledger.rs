@@ -168,13 +168,15 @@ struct Sent {
 }
 
 impl Stream {
+    /// One that publishes nothing by itself.
+    pub fn idle(bus: &Arc<RedisBus>) -> Self {
+        let sent = Arc::new(Mutex::new(vec![BTreeMap::new(); usize::from(LANES)]));
+        Self { bus: bus.clone(), places: places(), sent, tasks: Vec::new() }
+    }
+
+    /// Begins.
     pub fn begin(bus: &Arc<RedisBus>, every: Duration) -> Self {
-        let mut stream = Self {
-            bus: bus.clone(),
-            places: places(),
-            sent: Arc::new(Mutex::new(vec![BTreeMap::new(); usize::from(LANES)])),
-            tasks: Vec::new(),
-        };
+        let mut stream = Self::idle(bus);
         for (lane, place) in stream.places.iter().cloned().enumerate() {
             let (bus, sent) = (bus.clone(), stream.sent.clone());
             stream.tasks.push(tokio::spawn(async move {
