@@ -11,7 +11,7 @@ pub mod redis;
 
 use crate::domain::{
     ConversationId, Event, Place, Seq, Tenant, User,
-    hash::{lane_of, lane_of_user},
+    hash::{LANES, lane_of, lane_of_user},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,9 +60,20 @@ pub enum Hint {
         /// The encoded message.
         body: Bytes,
     },
+    /// Who is here at a node, repeated every now and then.
+    Roll {
+        /// The node's own number.
+        node: u64,
+        /// Some of them, or all.
+        people: Arc<[Person]>,
+        /// Whether all were named, with this and what came before.
+        last: bool,
+    },
     /// How a user is, an encoded `nexus.v1.Ephemeral`, for those who share one of these conversations with them. Each of
     /// their streams hears it once.
     Presence {
+        /// The number of the node where they are, or were.
+        node: u64,
         /// The user's tenant.
         tenant: Tenant,
         /// The user.
@@ -72,6 +83,17 @@ pub enum Hint {
         /// The encoded message.
         body: Bytes,
     },
+}
+
+/// Somebody who is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The user's tenant.
+    pub tenant: Tenant,
+    /// The user.
+    pub user: User,
+    /// How they are, an encoded `nexus.v1.Presence`.
+    pub body: Bytes,
 }
 
 impl Hint {
@@ -84,12 +106,19 @@ impl Hint {
             Hint::Memberships { tenant, user }
             | Hint::Account { tenant, user, .. }
             | Hint::Presence { tenant, user, .. } => lane_of_user(tenant, user),
+            // Any would do, as long as one node's go one way.
+            Hint::Roll { node, .. } => (node % u64::from(LANES)) as u16,
         }
     }
 
     /// Whether somebody must make up for it when it is lost.
     pub fn matters(&self) -> bool {
-        !matches!(self, Hint::Ephemeral { .. } | Hint::Account { .. } | Hint::Presence { .. })
+        match self {
+            Hint::Appended { .. } | Hint::Ends { .. } | Hint::Memberships { .. } => true,
+            Hint::Ephemeral { .. } | Hint::Account { .. } | Hint::Presence { .. } | Hint::Roll { .. } => {
+                false
+            }
+        }
     }
 
     /// About how many bytes it holds.
@@ -98,6 +127,9 @@ impl Hint {
             Hint::Appended { events, .. } => events.iter().map(Event::size).sum(),
             Hint::Ends { .. } | Hint::Memberships { .. } => 128,
             Hint::Ephemeral { body, .. } | Hint::Account { body, .. } => 128 + body.len(),
+            Hint::Roll { people, .. } => {
+                128 + people.iter().map(|person| 128 + person.body.len()).sum::<usize>()
+            }
             Hint::Presence { conversations, body, .. } => 128 + 16 * conversations.len() + body.len(),
         }
     }

@@ -6,12 +6,14 @@
 //! - [`plan`]: what a stream is sent before it is live, a pure function; `catch_up`: doing it.
 //! - [`frame`]: events in wire form; `outbox`: the bounded queue of a stream; [`body`]: its response body.
 //! - `run`: the loops: hearing the bus, checking lanes, looking after streams; shutting down.
-//! - `ephemeral`: presence and typing, told and heard; `presence`, `typing`: who is here, and who types.
+//! - `ephemeral`: presence and typing, told and heard; `presence`, `elsewhere`, `typing`: who is here, who is on other
+//!   nodes, and who types.
 //! - [`settings`], [`metrics`].
 
 mod attached;
 pub mod body;
 mod catch_up;
+mod elsewhere;
 mod ephemeral;
 pub mod frame;
 pub mod hub;
@@ -33,6 +35,7 @@ use crate::{
 };
 use attached::{Attached, Full};
 use body::StreamBody;
+use elsewhere::Elsewhere;
 use hub::{Flush, Hub};
 use lanes::Lanes;
 use metrics::Metrics;
@@ -68,6 +71,9 @@ pub struct Delivery {
     /// Reads of the log that may be under way.
     reads: Semaphore,
     here: Here,
+    elsewhere: Elsewhere,
+    /// This node's own number, by which others know whose word of presence it is.
+    node: u64,
     typists: Typists,
     chance: Mutex<Chance>,
     /// Until [`Self::run`] takes it; so that nothing is missed between being made and running.
@@ -91,7 +97,7 @@ impl Delivery {
         clock: SharedClock,
         settings: Settings,
         registry: &prometheus::Registry,
-        rng: StdRng,
+        mut rng: StdRng,
     ) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Metrics::new(registry, &settings, conversations.watch().clone())?;
         Ok(Arc::new(Self {
@@ -102,6 +108,8 @@ impl Delivery {
             attached: Attached::default(),
             reads: Semaphore::new(settings.reads),
             here: Here::default(),
+            elsewhere: Elsewhere::default(),
+            node: rng.next_u64(),
             typists: Typists::default(),
             chance: Mutex::new(Chance { rng, keys: 0 }),
             listener: Mutex::new(Some(bus.listen())),

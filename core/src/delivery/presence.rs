@@ -1,7 +1,11 @@
-//! Who is here. Kept in memory only, per node; told to those who share a conversation, at most once a second per user.
+//! Who is here, on this node. Kept in memory only, per node; told to those who share a conversation, at most once a second per user.
 
-use crate::domain::{ConversationId, Tenant, User};
+use crate::{
+    bus::Person,
+    domain::{ConversationId, Tenant, User},
+};
 use nexus_proto::v1::{self, PresenceStatus};
+use prost::Message as _;
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -93,13 +97,20 @@ impl Here {
         true
     }
 
-    /// How a user is.
-    pub fn get(&self, tenant: &Tenant, user: &User, now_ms: i64) -> v1::Presence {
+    /// How a user is, if they are here.
+    pub fn get(&self, tenant: &Tenant, user: &User, now_ms: i64) -> Option<v1::Presence> {
+        self.users().get(&(tenant.clone(), user.clone())).map(|entry| entry.shown(user, now_ms))
+    }
+
+    /// Everybody who is here.
+    pub fn roll(&self, now_ms: i64) -> Vec<Person> {
         let users = self.users();
-        match users.get(&(tenant.clone(), user.clone())) {
-            Some(entry) => entry.shown(user, now_ms),
-            None => offline(user, 0),
-        }
+        let person = |((tenant, user), entry): (&(Tenant, User), &Entry)| Person {
+            tenant: tenant.clone(),
+            user: user.clone(),
+            body: entry.shown(user, now_ms).encode_to_vec().into(),
+        };
+        users.iter().map(person).collect()
     }
 
     /// What is to be told now, of at most so many users; the others' turn comes next time.
@@ -141,7 +152,8 @@ impl Entry {
     }
 }
 
-fn offline(user: &User, last_seen_at_ms: i64) -> v1::Presence {
+/// One who is not here.
+pub fn offline(user: &User, last_seen_at_ms: i64) -> v1::Presence {
     let status = PresenceStatus::Offline.into();
     v1::Presence { user: user.to_string(), status, text: String::new(), last_seen_at_ms }
 }
@@ -175,9 +187,10 @@ mod tests {
         here.came(&tenant, &ann);
         here.went(&tenant, &ann, vec![], start + LINGER / 2, 2);
         assert_eq!(told(&here, start + LINGER), []);
-        assert_eq!(here.get(&tenant, &ann, 9).status(), PresenceStatus::Online);
+        assert_eq!(here.get(&tenant, &ann, 9).unwrap().status(), PresenceStatus::Online);
+        assert_eq!(here.roll(9).len(), 1);
         assert_eq!(told(&here, start + LINGER * 2), [("ann".into(), PresenceStatus::Offline)]);
-        assert_eq!(here.get(&tenant, &ann, 9).status(), PresenceStatus::Offline);
+        assert_eq!(here.get(&tenant, &ann, 9), None);
         assert!(!here.set(&tenant, &ann, PresenceStatus::Busy, ""));
     }
 

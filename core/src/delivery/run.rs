@@ -90,9 +90,10 @@ impl Delivery {
                     self.lanes.find(&place, |hub| hub.tell(&frame, but, &self.metrics));
                 }
                 Heard::Hint(Hint::Account { tenant, user, body }) => self.hear_account(&tenant, &user, &body),
-                Heard::Hint(Hint::Presence { tenant, user, conversations, body }) => {
-                    self.hear_presence(&tenant, &user, &conversations, &body);
+                Heard::Hint(Hint::Presence { node, tenant, user, conversations, body }) => {
+                    self.hear_presence(node, &tenant, &user, &conversations, &body);
                 }
+                Heard::Hint(Hint::Roll { node, people, last }) => self.hear_roll(node, &people, last),
                 Heard::Missed(lane) => suspects.add(1 << (lane % LANES)),
             }
         }
@@ -137,6 +138,8 @@ impl Delivery {
                 }
             }
             self.tell_news(now);
+            self.tell_roll(now);
+            self.tell_expired(now);
         }
     }
 

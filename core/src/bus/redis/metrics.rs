@@ -156,6 +156,7 @@ pub fn kind(hint: &Hint) -> &'static str {
         Hint::Ephemeral { .. } => "ephemeral",
         Hint::Account { .. } => "account",
         Hint::Presence { .. } => "presence",
+        Hint::Roll { .. } => "roll",
     }
 }
 

@@ -12,7 +12,7 @@
 //! never used again for something else. A version or a kind that a node doesn't know is an [`Unreadable`] to it.
 
 use crate::{
-    bus::Hint,
+    bus::{Hint, Person},
     domain::{ClientId, ConversationId, Event, Kind, Name, Place},
 };
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -81,7 +81,8 @@ const MEMBERSHIPS: u8 = 5;
 const EPHEMERAL: u8 = 6;
 const ACCOUNT: u8 = 7;
 const PRESENCE: u8 = 8;
-const ANNOUNCE: u8 = 9;
+const ROLL: u8 = 9;
+const ANNOUNCE: u8 = 10;
 
 #[derive(Clone, PartialEq, Message)]
 struct WireEvent {
@@ -123,6 +124,22 @@ struct WireHint {
     /// 16 bytes each.
     #[prost(bytes = "bytes", tag = "7")]
     conversations: Bytes,
+    #[prost(fixed64, tag = "8")]
+    node: u64,
+    #[prost(message, repeated, tag = "9")]
+    people: Vec<WirePerson>,
+    #[prost(bool, tag = "10")]
+    last: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WirePerson {
+    #[prost(string, tag = "1")]
+    tenant: String,
+    #[prost(string, tag = "2")]
+    user: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    body: Bytes,
 }
 
 /// A frame whose counter is still to be written.
@@ -186,7 +203,7 @@ pub fn decode(mut bytes: Bytes) -> Result<Frame, Unreadable> {
             let address = WireHint::decode(bytes)?.body;
             What::Announce(String::from_utf8(address.into()).map_err(|_| Unreadable::Body)?)
         }
-        APPENDED..=PRESENCE => What::Hint(from_wire(kind, WireHint::decode(bytes)?)?),
+        APPENDED..=ROLL => What::Hint(from_wire(kind, WireHint::decode(bytes)?)?),
         unknown => return Err(Unreadable::Kind(unknown)),
     };
     Ok(Frame { sender, count, what })
@@ -215,16 +232,33 @@ fn to_wire(hint: &Hint) -> (u8, WireHint) {
         Hint::Account { tenant, user, body } => {
             (ACCOUNT, WireHint { body: body.clone(), ..of(tenant, user) })
         }
-        Hint::Presence { tenant, user, conversations, body } => {
+        Hint::Roll { node, people, last } => {
+            let person = |person: &Person| WirePerson {
+                tenant: person.tenant.to_string(),
+                user: person.user.to_string(),
+                body: person.body.clone(),
+            };
+            let people = people.iter().map(person).collect();
+            (ROLL, WireHint { node: *node, people, last: *last, ..WireHint::default() })
+        }
+        Hint::Presence { node, tenant, user, conversations, body } => {
             let conversations: Vec<u8> = conversations.iter().flat_map(|id| id.0.into_bytes()).collect();
-            let body = body.clone();
-            (PRESENCE, WireHint { conversations: conversations.into(), body, ..of(tenant, user) })
+            let (node, body) = (*node, body.clone());
+            (PRESENCE, WireHint { node, conversations: conversations.into(), body, ..of(tenant, user) })
         }
     }
 }
 
 fn from_wire(kind: u8, wire: WireHint) -> Result<Hint, Unreadable> {
     let name = |text: &str| Name::new(text).map_err(|_| Unreadable::Body);
+    if kind == ROLL {
+        let person = |person: WirePerson| {
+            let (tenant, user) = (name(&person.tenant)?, name(&person.user)?);
+            Ok(Person { tenant, user, body: person.body })
+        };
+        let people = wire.people.into_iter().map(person).collect::<Result<Vec<_>, Unreadable>>()?;
+        return Ok(Hint::Roll { node: wire.node, people: people.into(), last: wire.last });
+    }
     let tenant = name(&wire.tenant)?;
     let id = conversation(&wire.conversation);
     let place = |tenant: Name| id.map(|conversation| Place { tenant, conversation });
@@ -246,7 +280,13 @@ fn from_wire(kind: u8, wire: WireHint) -> Result<Hint, Unreadable> {
         PRESENCE => {
             let ids = wire.conversations.chunks(16).map(conversation);
             let conversations = ids.collect::<Result<Vec<_>, _>>()?.into();
-            Hint::Presence { tenant, user: name(&wire.user)?, conversations, body: wire.body }
+            Hint::Presence {
+                node: wire.node,
+                tenant,
+                user: name(&wire.user)?,
+                conversations,
+                body: wire.body,
+            }
         }
         unknown => return Err(Unreadable::Kind(unknown)),
     })
@@ -315,7 +355,17 @@ mod tests {
             Hint::Memberships { tenant: tenant.clone(), user: user.clone() },
             Hint::Ephemeral { place, from: user.clone(), body: body.clone() },
             Hint::Account { tenant: tenant.clone(), user: user.clone(), body: body.clone() },
+            Hint::Roll {
+                node: 8,
+                people: Arc::from([Person {
+                    tenant: tenant.clone(),
+                    user: user.clone(),
+                    body: body.clone(),
+                }]),
+                last: true,
+            },
             Hint::Presence {
+                node: 8,
                 tenant,
                 user,
                 conversations: Arc::from([

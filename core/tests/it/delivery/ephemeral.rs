@@ -1,6 +1,6 @@
 //! Presence, typing and markers: who hears of whom, and when it is over.
 
-use super::world::{Device, World, name, place};
+use super::world::{Device, Weather, World, name, place};
 use bytes::Bytes;
 use nexus_core::{bus::Hint, delivery::Settings, domain::Caller};
 use nexus_proto::v1::{self, PresenceStatus};
@@ -88,4 +88,55 @@ async fn a_slow_stream_hears_less_and_loses_nothing_else() {
     let came = ann.short().await;
     assert!(came.len() < 1000 && came.last() == Some(&"1 2-2".to_owned()), "{} frames", came.len());
     assert!(world.counted("nexus_delivery_ephemeral_dropped_total") > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_goes_from_node_to_node() {
+    let (world, mut ann, bob) = two().await;
+    let other = world.another(2);
+    let (tenant, status) = (name("default"), |world: &World, user| {
+        world.delivery.presence(&name("default"), &name(user)).status()
+    });
+    // A node that starts hears who is there.
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(status(&other, "ann"), PresenceStatus::Online);
+    let mut cid = other.attach("bob", &[(1, 1), (2, 1)]);
+    assert_eq!(cid.short().await, ["attached", "caught up 2"]);
+    ann.short().await;
+
+    // Bob is on both; when he goes from one he is not gone.
+    drop(bob);
+    sleep(Duration::from_secs(65)).await;
+    assert!(!ann.short().await.contains(&"bob offline".to_owned()));
+    assert_eq!(status(&world, "bob"), PresenceStatus::Online);
+    let caller = Caller { tenant, user: name("bob"), device: name("phone") };
+    assert!(other.delivery.set_presence(&caller, PresenceStatus::Busy, ""));
+    assert_eq!(ann.short().await, ["bob busy"]);
+    assert_eq!(status(&world, "bob"), PresenceStatus::Busy);
+
+    // The other node dies without a word: its users are gone when its word no longer counts.
+    other.stop.cancel();
+    sleep(Duration::from_secs(60)).await;
+    assert!(!ann.short().await.contains(&"bob offline".to_owned()));
+    sleep(Duration::from_secs(30)).await;
+    assert!(ann.short().await.contains(&"bob offline".to_owned()));
+    assert_eq!(status(&world, "bob"), PresenceStatus::Offline);
+    drop(cid);
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_that_got_lost_comes_with_the_roll() {
+    let (world, mut ann, _bob) = two().await;
+    let other = world.another(2);
+    sleep(Duration::from_secs(45)).await;
+    ann.short().await;
+    world.create(3, &["ann", "cid"]).await;
+    ann.short().await;
+    world.weather(Weather { lost: 100, ..Weather::default() });
+    let mut cid = other.attach("cid", &[(3, 1)]);
+    assert_eq!(cid.short().await, ["attached", "caught up 1"]);
+    assert!(ann.short().await.iter().all(|frame| !frame.starts_with("cid")));
+    world.weather(Weather::default());
+    sleep(Duration::from_secs(25)).await;
+    assert!(ann.short().await.contains(&"cid online".to_owned()));
 }

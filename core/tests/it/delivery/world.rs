@@ -145,6 +145,20 @@ impl World {
         Self { conversations, delivery, bus, store, registry, clock, stop, ids: AtomicU64::new(1) }
     }
 
+    /// One more node on the same store and the same bus.
+    pub fn another(&self, seed: u64) -> Self {
+        let Self { conversations, bus, store, clock, .. } = self;
+        let (conversations, bus) = (conversations.clone(), bus.clone());
+        let (registry, stop) = (Registry::new(), CancellationToken::new());
+        let (settings, rng) = (Settings::default(), StdRng::seed_from_u64(seed));
+        let delivery =
+            Delivery::new(conversations.clone(), bus.clone(), clock.clone(), settings, &registry, rng);
+        let delivery = delivery.unwrap();
+        tokio::spawn(delivery.clone().run(stop.clone()));
+        let (store, clock, ids) = (store.clone(), clock.clone(), AtomicU64::new(seed << 32));
+        Self { conversations, delivery, bus, store, registry, clock, stop, ids }
+    }
+
     pub fn weather(&self, weather: Weather) {
         *self.bus.weather.lock().unwrap() = weather;
     }
