@@ -19,7 +19,7 @@ async fn keeps_the_ports_promises() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         eprintln!("{}", check.name);
-        (check.run)(&store).await;
+        (check.run)(&store, crate::store_port::Promises::ALL).await;
     }
 }
 

@@ -301,6 +301,6 @@ impl Store for MemoryStore {
 async fn keeps_the_ports_promises() {
     for check in crate::store_port::CHECKS {
         eprintln!("{}", check.name);
-        (check.run)(&MemoryStore::new(1, Duration::from_millis(1))).await;
+        (check.run)(&MemoryStore::new(1, Duration::from_millis(1)), crate::store_port::Promises::ALL).await;
     }
 }
