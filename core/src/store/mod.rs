@@ -3,10 +3,12 @@
 //! - here: the port. What it promises is checked by one set of tests that every implementation passes.
 //! - [`bucket`]: what is stored of a bucket of the log.
 //! - [`cells`]: what is stored of everything that is not the log.
+//! - [`cql`]: the implementation on Cassandra or ScyllaDB.
 //! - [`embedded`]: the implementation in one process, on fjall.
 
 pub mod bucket;
 pub mod cells;
+pub mod cql;
 pub mod embedded;
 
 use crate::domain::{ClientId, Event, Place, Seq, User};
@@ -33,7 +35,9 @@ pub enum StoreError {
 pub enum Read {
     /// Every acknowledged write.
     Quorum,
-    /// Also settles conditional writes that are under way: what it doesn't see will never be applied to that state.
+    /// Also settles conditional writes that are under way: what it doesn't see will never be applied to that state. A
+    /// write that was held back before it reached a database is not under way; its condition and its dedupe rows are
+    /// what it meets when it comes.
     Serial,
 }
 

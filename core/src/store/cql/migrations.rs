@@ -1,0 +1,72 @@
+//! The versions of the schema. A version that was released never changes; what changes is a further one.
+
+use super::schema::{BUCKETS, CELLS, LOG, RECENT};
+
+/// The newest version.
+pub const CURRENT: i32 = 1;
+
+/// Seconds for which [`RECENT`] is kept. A lane is checked every half minute, and a node that was away for longer than
+/// this reads every head that it needs anyway.
+const RECENT_SECONDS: u32 = 2 * 24 * 3600;
+
+/// A statement, made of the table's full name, its id if the server takes one, and the compaction. It can be made
+/// again.
+pub type Change = fn(&str, &str, &str) -> String;
+
+/// What leads to a version from the one before it: the table, and the statement.
+pub fn of(version: i32) -> &'static [(&'static str, Change)] {
+    match version {
+        1 => &[(LOG, log_1), (BUCKETS, buckets_1), (RECENT, recent_1), (CELLS, cells_1)],
+        _ => &[],
+    }
+}
+
+/// The table that says which version it is. It never changes.
+pub fn version_table(table: &str, id: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (id tinyint PRIMARY KEY, version int, scope text, holder uuid) \
+         WITH {id}comment = 'the version of this schema, and who changes it'"
+    )
+}
+
+fn log_1(table: &str, id: &str, compaction: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (\
+           tenant text, conversation uuid, bucket bigint, part tinyint, seq bigint, owner text, id uuid, \
+           last_seq bigint static, closed boolean static, opened_at bigint static, last_at bigint static, \
+           id_max bigint static, members_at bigint static, messages bigint static, bytes bigint static, \
+           window_ms bigint static, max_events bigint static, max_bytes bigint static, \
+           request uuid, sender text, event_kind smallint, time_ms bigint, target bigint, running bigint, \
+           erased boolean, body blob, became bigint, digest blob, \
+           PRIMARY KEY ((tenant, conversation, bucket), part, seq, owner, id)) \
+         WITH {id}compaction = {compaction} AND default_time_to_live = 0"
+    )
+}
+
+fn buckets_1(table: &str, id: &str, compaction: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (\
+           tenant text, conversation uuid, bucket bigint, opened_at bigint, \
+           PRIMARY KEY ((tenant, conversation), bucket)) \
+         WITH {id}CLUSTERING ORDER BY (bucket DESC) AND compaction = {compaction} AND default_time_to_live = 0"
+    )
+}
+
+fn recent_1(table: &str, id: &str, compaction: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (\
+           lane smallint, minute bigint, tenant text, conversation blob, \
+           PRIMARY KEY ((lane, minute), tenant, conversation)) \
+         WITH {id}compaction = {compaction} AND default_time_to_live = {RECENT_SECONDS}"
+    )
+}
+
+fn cells_1(table: &str, id: &str, compaction: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (\
+           kind tinyint, tenant text, owner text, generation bigint, view_no smallint, part bigint, \
+           row_key blob, name blob, cell blob, \
+           PRIMARY KEY ((kind, tenant, owner, generation, view_no, part), row_key, name)) \
+         WITH {id}compaction = {compaction} AND default_time_to_live = 0"
+    )
+}
