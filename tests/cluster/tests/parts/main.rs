@@ -1,9 +1,17 @@
 //! Implementations of the core's ports against the real parts behind them. What a machine lacks is said, and its
 //! checks are listed as ignored.
+//!
+//! - [`store_port`]: what the store port promises, of every implementation.
+//! - [`cql`]: the store in Cassandra.
+//! - [`hold`]: a connection that can be held back.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cql;
+mod hold;
 mod redis;
+#[path = "../../../../core/tests/it/store_port.rs"]
+mod store_port;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -11,8 +19,12 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Each starts processes of its own, and measures time.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let trials: Vec<Trial> = redis::trials();
-    libtest_mimic::run(&arguments, trials).exit();
+    let cassandra = cql::Parts::default();
+    let trials: Vec<Trial> = redis::trials().into_iter().chain(cql::trials(&cassandra)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Before the process ends without further ado: nodes die with their handles.
+    cassandra.end();
+    conclusion.exit();
 }
 
 /// A check that runs in a runtime of its own; ignored if the machine lacks something.
