@@ -10,6 +10,7 @@
 //! - `log`, `cells`: the two halves of the port.
 //! - `values`: columns to values of the domain.
 //! - `routing`: to which node conditional batches go.
+//! - `retry`: when the driver makes a serial read again.
 //! - `error`: what a failed request did.
 //! - `metrics`: what it tells of itself.
 //!
@@ -36,8 +37,8 @@
 //! # What the database must be
 //!
 //! Cassandra 5 with `paxos_variant: v2`, `commitlog_sync: group` or `batch` (`periodic` acknowledges before it is on
-//! disk) and regular repair, or ScyllaDB. Connections are not encrypted by this store: it belongs into a network of its
-//! own.
+//! disk) and regular repair, or ScyllaDB. Connections are not encrypted: the driver's TLS brings a second library for
+//! cryptography into the whole program. So the database belongs into a network of its own, or behind a tunnel.
 
 mod batch;
 mod cells;
@@ -48,6 +49,7 @@ mod metrics;
 mod migrations;
 mod open;
 mod options;
+mod retry;
 mod routing;
 mod schema;
 mod statements;

@@ -19,8 +19,10 @@ use scylla::{
 use std::{fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// How often an idle connection is tried, and how long until it counts as broken.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How often a connection is tried, and how long it may then be silent before it counts as broken. Until then, batches of
+/// the conversations that a stopped node comes first for wait for it.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(3);
 /// Times the time to connect to one node in which the whole cluster must have been found.
 const CONNECTS: u32 = 4;
 
@@ -168,7 +170,7 @@ async fn session(
         .connection_timeout(options.connect_timeout())
         .pool_size(PoolSize::PerShard(connections))
         .keepalive_interval(KEEPALIVE)
-        .keepalive_timeout(KEEPALIVE)
+        .keepalive_timeout(SILENCE)
         .schema_agreement_timeout(options.schema_timeout())
         .keyspaces_to_fetch([&options.keyspace]);
     if let (Some(user), Some(path)) = (&options.username, &options.password_file) {

@@ -1,6 +1,6 @@
 //! Every statement, prepared once.
 
-use super::{open::OpenError, options::Scope, routing::Conditional, schema};
+use super::{open::OpenError, options::Scope, retry::SerialReads, routing::Conditional, schema};
 use scylla::{
     client::session::Session,
     policies::{load_balancing::LoadBalancingPolicy, retry::FallthroughRetryPolicy},
@@ -257,6 +257,7 @@ impl Make<'_> {
         let quorum = self.plain(text).await?;
         let mut serial = quorum.clone();
         serial.set_consistency(self.levels.settling());
+        serial.set_retry_policy(Some(Arc::new(SerialReads)));
         Ok(Both { quorum, serial })
     }
 }

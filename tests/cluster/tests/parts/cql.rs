@@ -139,7 +139,8 @@ pub fn trials(parts: &Parts) -> Vec<Trial> {
         a_held_back_append_loses_against_a_seal, a_held_back_append_may_still_come,
         an_id_twice_never_reaches_the_database, four_nodes_make_one_schema, a_schema_of_the_future_is_refused,
         few_replicas_are_refused_in_production, a_time_to_live_is_refused, another_scope_is_refused,
-        a_wrong_password_is_told, no_database_is_told, wide_reads_come_in_pages, health_and_metrics_are_told,
+        a_wrong_password_is_told, no_database_is_told, wide_reads_come_in_pages, a_full_bucket_fits_into_one_batch,
+        health_and_metrics_are_told,
     }
     add(
         "a_stopped_node_leaves_it_unknown",
@@ -151,6 +152,10 @@ pub fn trials(parts: &Parts) -> Vec<Trial> {
                 a_stopped_node_leaves_it_unknown(node, parts.options(node)).await;
             })
         }),
+    );
+    add(
+        "the_loss_of_one_node_of_three_loses_nothing",
+        Box::new(|parts: &Parts| parts.runtime().block_on(the_loss_of_one_node_of_three_loses_nothing())),
     );
     trials
 }
@@ -372,6 +377,58 @@ async fn wide_reads_come_in_pages(_: &Node, options: Options) {
         let rows = store.read_rows(&partition, range(down, limit)).await.unwrap();
         assert_eq!(rows.len(), expected);
         assert!(rows.iter().all(|row| row.cells.len() == 2));
+    }
+}
+
+async fn a_full_bucket_fits_into_one_batch(_: &Node, options: Options) {
+    let store = open(options).await;
+    let bucket = bucket(&place("t", 1), 1);
+    let mut full = append(1, None, 128);
+    for event in &mut full.events {
+        event.body = vec![9; 32 << 10].into();
+    }
+    full.statics.closed = true;
+    assert_eq!(store.commit(&bucket, full.clone()).await.unwrap(), Outcome::Applied);
+    assert_eq!(store.events(&bucket, 0, 999, Order::Up, 999).await.unwrap(), full.events);
+}
+
+/// As in production: three replicas, and whoever is asked answers for two.
+async fn the_loss_of_one_node_of_three_loses_nothing() {
+    let mut cassandra = Cassandra::start(Settings { nodes: 3, ..Settings::default() }).await.unwrap();
+    let options = Options { nodes: cassandra.addresses(), request_timeout_ms: 4000, ..Options::default() };
+    let store = CqlStore::connect(options.clone(), false, &Registry::new()).await.unwrap();
+    let buckets: Vec<Bucket> = (1..=8).map(|n| bucket(&place("t", n), 1)).collect();
+    for bucket in &buckets {
+        applied(&store, bucket, None, 1).await;
+    }
+    let mut acknowledged = vec![1; buckets.len()];
+    let mut unanswered = 0;
+    cassandra.kill(1).await.unwrap();
+    for round in 0..60 {
+        if round == 30 {
+            cassandra.start_node(1).await.unwrap();
+            cassandra.pause(2).unwrap();
+        }
+        for (bucket, known) in buckets.iter().zip(&mut acknowledged) {
+            match store.commit(bucket, append(1, Some(*known), 1)).await {
+                Ok(Outcome::Applied) => *known += 1,
+                Ok(Outcome::Refused) => panic!("nobody else writes, and what is unknown is settled"),
+                // Until a serial read answers, nothing is known.
+                Err(_) => loop {
+                    match store.statics(bucket, Read::Serial).await {
+                        Ok(statics) => break *known = statics.unwrap().last_seq,
+                        // The stopped node, for a time each, until its connections count as broken.
+                        Err(StoreError::Unavailable(_)) if unanswered < 8 => unanswered += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                },
+            }
+        }
+    }
+    cassandra.resume(2).unwrap();
+    for (bucket, known) in buckets.iter().zip(&acknowledged) {
+        assert!(*known > 30, "{known}");
+        assert_eq!(seqs(&store, bucket).await, (1..=*known).collect::<Vec<_>>());
     }
 }
 
