@@ -1,0 +1,161 @@
+//! Real Cassandra nodes, one process each, on 127.0.0.1, 127.0.0.2 and so on, from jars alone.
+//!
+//! - here: a cluster, and what can be done to its nodes.
+//! - `tools`: what it takes on the machine: java, and the jars, which maven fetches once.
+//! - `config`: the files and the command line of a node.
+//!
+//! A node is ready after some 5 s and takes 0.9 GiB. All nodes share one native port, because drivers expect that.
+
+mod config;
+mod tools;
+
+pub use tools::missing;
+
+use crate::{ports, process::Process};
+use anyhow::Context as _;
+use rustix::process::Signal;
+use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// In which a node must be ready.
+const READY: Duration = Duration::from_secs(180);
+/// In which a node must end when it is asked to.
+const STOP: Duration = Duration::from_secs(60);
+
+/// How a cluster is made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Nodes, 1-9.
+    pub nodes: u8,
+    /// Whether one must log in. The first user is `cassandra`, with the password `cassandra`.
+    pub passwords: bool,
+    /// The heap of each node, in MiB.
+    pub heap_mib: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { nodes: 1, passwords: false, heap_mib: 512 }
+    }
+}
+
+/// A running cluster. Dropping it kills every node and deletes what they stored.
+pub struct Cassandra {
+    settings: Settings,
+    native: u16,
+    storage: u16,
+    jmx: Vec<u16>,
+    nodes: Vec<Option<Process>>,
+    folder: TempDir,
+}
+
+impl Cassandra {
+    /// Starts a cluster; when this returns, every node answers.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        tools::jars().await?;
+        let ports = ports::free(2 + usize::from(settings.nodes))?;
+        let mut cluster = Self {
+            native: ports[0],
+            storage: ports[1],
+            jmx: ports[2..].to_vec(),
+            nodes: (0..settings.nodes).map(|_| None).collect(),
+            folder: tempfile::Builder::new().prefix("nexus-cassandra-").tempdir()?,
+            settings,
+        };
+        for node in 0..cluster.nodes.len() {
+            cluster.start_node(node).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Where the nodes are reached, `address:port`.
+    pub fn addresses(&self) -> Vec<String> {
+        (0..self.nodes.len()).map(|node| format!("{}:{}", address(node), self.native)).collect()
+    }
+
+    /// Starts a node that doesn't run, with what it stored; when this returns, it answers.
+    pub async fn start_node(&mut self, node: usize) -> anyhow::Result<()> {
+        let name = format!("cassandra {}", node + 1);
+        eprintln!("cluster: {name} starts on {}:{}", address(node), self.native);
+        let folder = self.folder.path().join(format!("n{}", node + 1));
+        let at = config::At {
+            folder: &folder,
+            address: address(node),
+            seed: address(0),
+            native: self.native,
+            storage: self.storage,
+            jmx: self.jmx[node],
+            settings: &self.settings,
+        };
+        let command = at.prepare().with_context(|| format!("prepare {name}"))?;
+        let mut process = Process::start(&name, command, &folder.join("out.log"))?;
+        let native = (address(node), self.native);
+        process.until(READY, async || answers(native).await).await.with_context(|| log_of(&folder))?;
+        if self.settings.passwords {
+            // The first user is made after the port is open.
+            process.until(READY, async || has_first_user(&folder)).await?;
+        }
+        self.nodes[node] = Some(process);
+        eprintln!("cluster: {name} is ready");
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&mut self, node: usize) -> anyhow::Result<()> {
+        self.nodes[node].take().context("the node doesn't run")?.kill().await
+    }
+
+    /// SIGTERM, and its end.
+    pub async fn stop(&mut self, node: usize) -> anyhow::Result<()> {
+        self.nodes[node].take().context("the node doesn't run")?.stop(STOP).await.map(drop)
+    }
+
+    /// SIGSTOP: its connections stay, and it says nothing.
+    pub fn pause(&self, node: usize) -> anyhow::Result<()> {
+        self.process(node)?.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self, node: usize) -> anyhow::Result<()> {
+        self.process(node)?.signal(Signal::CONT)
+    }
+
+    /// A running node's process.
+    pub fn process(&self, node: usize) -> anyhow::Result<&Process> {
+        self.nodes[node].as_ref().context("the node doesn't run")
+    }
+}
+
+fn address(node: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, node as u8 + 1)
+}
+
+/// Whether the native port answers an OPTIONS frame with SUPPORTED.
+async fn answers(native: (Ipv4Addr, u16)) -> bool {
+    const OPTIONS: [u8; 9] = [4, 0, 0, 0, 5, 0, 0, 0, 0];
+    const SUPPORTED: u8 = 6;
+    let ask = async {
+        let mut stream = TcpStream::connect(native).await?;
+        stream.write_all(&OPTIONS).await?;
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        std::io::Result::Ok(head[4] == SUPPORTED)
+    };
+    matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(true)))
+}
+
+fn has_first_user(folder: &Path) -> bool {
+    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
+    log.contains("Created default superuser role 'cassandra'")
+}
+
+fn log_of(folder: &Path) -> String {
+    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
