@@ -2,7 +2,7 @@
 
 use crate::{
     api::check::Limits,
-    conversation, delivery,
+    bus, conversation, delivery,
     log::{self, Horizon},
     node::tls::Tls,
     store,
@@ -60,6 +60,12 @@ pub struct Config {
     #[config(env = "NEXUS_CORE_LISTEN")]
     pub listen: Option<SocketAddr>,
 
+    /// Where edges are told to reach this node, such as "https://10.0.0.5:9000"; its certificate must name that host. It
+    /// is announced to the other nodes, whom edges ask. Default: the address of `listen`, unless that is every address
+    /// of the machine.
+    #[config(env = "NEXUS_CORE_ANNOUNCE")]
+    pub announce: Option<String>,
+
     /// Where /healthz, /readyz and /metrics are served, in plain HTTP, or "off". Keep it off the internet.
     #[config(default = "127.0.0.1:9902", env = "NEXUS_CORE_ADMIN")]
     pub admin: String,
@@ -91,6 +97,14 @@ pub struct Config {
     /// The embedded store.
     #[config(nested)]
     pub store: store::embedded::Options,
+
+    /// The log in Cassandra or ScyllaDB, which several nodes share.
+    #[config(nested)]
+    pub cql: store::cql::Options,
+
+    /// The bus between nodes, over a Redis Cluster.
+    #[config(nested)]
+    pub redis: bus::redis::Options,
 }
 
 /// When a log's buckets close, and how far back retries are known.
@@ -142,6 +156,17 @@ pub struct Conversation {
 }
 
 impl Config {
+    /// Whether the log is one that several nodes share.
+    pub fn is_clustered(&self) -> bool {
+        !self.cql.nodes.is_empty()
+    }
+
+    /// Where edges are told to reach this node.
+    pub fn announced(&self) -> Option<String> {
+        let own = self.listen.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
+        self.announce.clone().or_else(|| own.map(|address| format!("https://{address}")))
+    }
+
     /// Everything that is wrong with these values, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> =
@@ -151,6 +176,24 @@ impl Config {
         if self.admin != "off" && self.admin.parse::<std::net::SocketAddr>().is_err() {
             problems
                 .push(format!("core.admin = {:?}: must be an address with a port, or \"off\"", self.admin));
+        }
+        match (self.is_clustered(), self.redis.nodes.is_empty()) {
+            (true, false) => {
+                problems.extend(self.cql.problems().iter().map(|problem| format!("core.cql.{problem}")));
+                problems.extend(self.redis.problems());
+            }
+            (true, true) => problems.push(
+                "core.cql.nodes: nodes that share a log need a bus to wake each other up; set core.redis.nodes".into(),
+            ),
+            (false, false) => problems.push(
+                "core.redis.nodes: a bus is of no use to a node with a log of its own; set core.cql.nodes".into(),
+            ),
+            (false, true) => {}
+        }
+        if let Some(address) = &self.announce
+            && !address.starts_with("https://")
+        {
+            problems.push(format!("core.announce = {address:?}: must begin with https://"));
         }
         if self.listen.is_some() && !self.tls.is_whole() {
             problems.push(
@@ -204,7 +247,7 @@ impl Config {
                     age_ms: i64::from(self.log.horizon_hours) * hour,
                     buckets: self.log.horizon_buckets,
                 },
-                recent: false,
+                recent: self.is_clustered(),
             },
             rules,
             queue: self.conversation.queue,

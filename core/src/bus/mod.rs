@@ -155,6 +155,9 @@ pub trait Bus: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Says farewell to the other nodes, and ends. Bounded in time.
+    async fn shutdown(&self) {}
+
     /// Where edges reach the nodes that are heard, this one included; as each announces itself.
     fn nodes(&self) -> Vec<String> {
         Vec::new()

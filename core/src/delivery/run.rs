@@ -34,6 +34,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const MARGIN_MINUTES: i64 = 15;
 /// Rows of `recent` that are read at once.
 const RECENT_PAGE: usize = 500;
+/// Conversations with hubs that are all looked at, rather than looked for: an end takes two reads, and there are 31 minutes
+/// or more to read.
+const FEW: usize = 16;
 /// Conversations of a lane whose ends are read at once.
 const HEADS: usize = 32;
 
@@ -216,10 +219,11 @@ impl Delivery {
     }
 
     /// The conversations of a lane to which something was appended since a minute; all with a hub, where that isn't
-    /// noted.
+    /// noted, or where they are fewer than there are minutes to read.
     async fn active(&self, lane: u16, good: i64) -> Result<BTreeSet<Place>, Fault> {
-        if !self.conversations.notes_recent() {
-            return Ok(self.lanes.places(lane).into_iter().collect());
+        let hubs = self.lanes.places(lane);
+        if hubs.len() <= FEW || !self.conversations.notes_recent() {
+            return Ok(hubs.into_iter().collect());
         }
         let mut places = BTreeSet::new();
         for minute in good - MARGIN_MINUTES..=self.minute() + MARGIN_MINUTES {

@@ -18,14 +18,24 @@ use crate::{
         status,
         stream::StreamServer,
     },
-    bus::local::LocalBus,
+    bus::{
+        Bus,
+        local::LocalBus,
+        redis::{ConnectError, RedisBus},
+    },
     clock::SharedClock,
     config::{Config, Mode},
     conversation::Conversations,
     delivery::Delivery,
-    store::embedded::{EmbeddedStore, OpenError},
+    store::{
+        cql::{self, CqlStore},
+        embedded::{EmbeddedStore, OpenError},
+    },
 };
-use axum::middleware::{map_request, map_response};
+use axum::{
+    middleware::{map_request, map_response},
+    routing::get,
+};
 use health::Parts;
 use listen::Listener;
 use nexus_proto::v1::{
@@ -55,6 +65,12 @@ pub enum StartError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The log that nodes share can't be opened.
+    #[error(transparent)]
+    Cql(#[from] cql::OpenError),
+    /// The bus can't be made.
+    #[error("core.redis: {0}")]
+    Bus(#[from] ConnectError),
     /// A folder or a socket.
     #[error("{what} {path}: {error}", path = path.display())]
     Path {
@@ -107,6 +123,7 @@ pub struct Node {
     pub address: Option<SocketAddr>,
     conversations: Arc<Conversations>,
     delivery: Arc<Delivery>,
+    bus: Arc<dyn Bus>,
     health: HealthReporter,
     stop: CancellationToken,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -119,16 +136,17 @@ impl Node {
     pub async fn start(config: &Config, outside: Outside) -> Result<Self, StartError> {
         let registry = Registry::new();
         let internal = |error: prometheus::Error| StartError::Internal(error.to_string());
-        let parts = open(config, &registry)?;
+        let mut chance = outside.chance;
+        let parts = open(config, &mut chance, &registry).await?;
         // After the store, whose lock shows that no other process uses this data.
         let listener = Listener::bind(config).await?;
         let address = listener.address();
         let Parts { store, bus } = parts.clone();
+        let (told, ended) = (bus.clone(), bus.clone());
         let settings = config.conversations();
         let clock = outside.clock;
         let conversations = Conversations::new(store, bus.clone(), clock.clone(), settings, &registry);
         let conversations = conversations.map_err(internal)?;
-        let mut chance = outside.chance;
         let split = StdRng::from_rng(&mut chance);
         let settings = config.delivery.clone();
         let delivery = Delivery::new(conversations.clone(), bus, clock.clone(), settings, &registry, split);
@@ -168,7 +186,9 @@ impl Node {
                 .into_axum_router()
                 .fallback(later::answer)
                 .layer(map_request(framing::one_message))
-                .layer(map_response(status::unreadable)),
+                .layer(map_response(status::unreadable))
+                // Edges have no path for it, so it can be asked by them alone.
+                .route("/nodes", get(move || async move { told.nodes().join("\n") })),
         );
 
         let stop = CancellationToken::new();
@@ -190,7 +210,7 @@ impl Node {
             tokio::spawn(parts.watch(health.clone(), stop.clone())),
         ];
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { admin, address, conversations, delivery, health, stop, server, tasks, drain })
+        Ok(Self { admin, address, conversations, delivery, bus: ended, health, stop, server, tasks, drain })
     }
 
     /// Whether it no longer serves, which it does only when it is told to or by a mistake.
@@ -210,17 +230,27 @@ impl Node {
             task.abort();
         }
         self.conversations.settle().await;
+        self.bus.shutdown().await;
     }
 }
 
 /// What the node stands on, as the configuration says.
-fn open(config: &Config, registry: &Registry) -> Result<Parts, StartError> {
-    let data = &config.data;
-    let failed = |error| StartError::Path { what: "make the folder", path: data.clone(), error };
-    // What is in it is everything that was ever said.
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
-    let store = EmbeddedStore::open(&data.join("store"), config.store.clone(), registry)?;
-    Ok(Parts { store: Arc::new(store), bus: Arc::new(LocalBus::default()) })
+async fn open(config: &Config, chance: &mut StdRng, registry: &Registry) -> Result<Parts, StartError> {
+    if config.listen.is_none() || !config.is_clustered() {
+        let data = &config.data;
+        let failed = |error| StartError::Path { what: "make the folder", path: data.clone(), error };
+        // What is in it is everything that was ever said.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    }
+    if !config.is_clustered() {
+        let store = EmbeddedStore::open(&config.data.join("store"), config.store.clone(), registry)?;
+        return Ok(Parts { store: Arc::new(store), bus: Arc::new(LocalBus::default()) });
+    }
+    let development = config.mode == Mode::Development;
+    let store = CqlStore::connect(config.cql.clone(), development, registry).await?;
+    let chance = StdRng::from_rng(chance);
+    let bus = RedisBus::connect(config.redis.clone(), config.announced(), chance, registry)?;
+    Ok(Parts { store: Arc::new(store), bus: Arc::new(bus) })
 }
 
 async fn settle(conversations: Arc<Conversations>, stop: CancellationToken) {

@@ -131,10 +131,12 @@ pub enum Reason {
     Silent,
     /// A frame made no sense.
     Unreadable,
+    /// It is not subscribed.
+    Deaf,
 }
 
 impl Reason {
-    const ALL: [Self; 4] = [Self::Subscribed, Self::Skipped, Self::Silent, Self::Unreadable];
+    const ALL: [Self; 5] = [Self::Subscribed, Self::Skipped, Self::Silent, Self::Unreadable, Self::Deaf];
 
     /// As a label.
     pub fn name(self) -> &'static str {
@@ -143,6 +145,7 @@ impl Reason {
             Self::Skipped => "skipped",
             Self::Silent => "silent",
             Self::Unreadable => "unreadable",
+            Self::Deaf => "deaf",
         }
     }
 }

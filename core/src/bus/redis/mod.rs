@@ -61,6 +61,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const FORGET: u32 = 4;
 /// Nodes whose addresses are kept in mind.
 const NODES: usize = 1024;
+/// Heartbeats between two checks of lanes that are not subscribed.
+const DEAF: u32 = 5;
 /// The lane on which nodes say where they are.
 const ANNOUNCEMENTS: u16 = 0;
 /// How often the same trouble is written to the log.
@@ -164,24 +166,6 @@ impl RedisBus {
         shared.spawn(beat(shared.clone()));
         Ok(Self { shared })
     }
-
-    /// Says farewell to the other nodes, so that they need not wonder, and ends the bus's tasks. Bounded in time by what
-    /// a publish may take.
-    pub async fn shutdown(&self) {
-        let shared = &self.shared;
-        let mut farewells = Vec::new();
-        for lane in 0..LANES {
-            let (answer, heard) = oneshot::channel();
-            if shared.send(lane, Draft::bare(shared.incarnation, true), false, Some(answer)).is_ok() {
-                farewells.push(heard);
-            }
-        }
-        let all = futures_util::future::join_all(farewells);
-        let _ = timeout(shared.options.publish(), all).await;
-        shared.stop.cancel();
-        shared.tasks.close();
-        shared.tasks.wait().await;
-    }
 }
 
 impl Drop for RedisBus {
@@ -227,6 +211,24 @@ impl Bus for RedisBus {
             since.elapsed().as_secs(),
             if last.is_empty() { "still connecting" } else { &last },
         ))
+    }
+
+    /// Says farewell to the other nodes, so that they need not wonder, and ends the bus's tasks. Bounded in time by what
+    /// a publish may take.
+    async fn shutdown(&self) {
+        let shared = &self.shared;
+        let mut farewells = Vec::new();
+        for lane in 0..LANES {
+            let (answer, heard) = oneshot::channel();
+            if shared.send(lane, Draft::bare(shared.incarnation, true), false, Some(answer)).is_ok() {
+                farewells.push(heard);
+            }
+        }
+        let all = futures_util::future::join_all(farewells);
+        let _ = timeout(shared.options.publish(), all).await;
+        shared.stop.cancel();
+        shared.tasks.close();
+        shared.tasks.wait().await;
     }
 
     fn nodes(&self) -> Vec<String> {
@@ -375,6 +377,7 @@ impl Backoff {
 async fn beat(shared: Arc<Shared>) {
     let mut beats = interval(shared.options.heartbeat());
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut beat = 0_u32;
     loop {
         let now = beats.tick().await;
         for lane in 0..LANES {
@@ -390,6 +393,11 @@ async fn beat(shared: Arc<Shared>) {
         }
         shared.suspect_the_deaf();
         shared.missed(shared.unreadable.swap(0, Ordering::AcqRel), Reason::Unreadable);
+        beat = beat.wrapping_add(1);
+        if beat.is_multiple_of(DEAF) {
+            // What is said there now isn't heard; it is found in the log meanwhile.
+            shared.missed(!shared.incoming.subscribed().0, Reason::Deaf);
+        }
         let (subscribed, _) = shared.incoming.subscribed();
         shared.metrics.lanes.set(i64::from(subscribed.count_ones()));
         let silence = {

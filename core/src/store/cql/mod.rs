@@ -59,8 +59,8 @@ pub use open::OpenError;
 pub use options::{Options, Scope};
 
 use super::{
-    Bucket, Cell, Commit, Dedupe, IndexRow, Order, Outcome, Partition, Read, Row, Rows, Statics, Store,
-    StoreError, Sync,
+    Bucket, Cell, Commit, Dedupe, Health, IndexRow, Order, Outcome, Partition, Read, Row, Rows, Statics,
+    Store, StoreError, Sync,
 };
 use crate::domain::{ClientId, Event, Place, Seq, User};
 use async_trait::async_trait;
@@ -71,14 +71,6 @@ use statements::Statements;
 pub struct CqlStore {
     client: Client,
     statements: Statements,
-}
-
-impl CqlStore {
-    /// Whether the database answers: a small read.
-    pub async fn health(&self) -> Result<(), StoreError> {
-        let probe = async { self.client.rows(&self.statements.probe, ()).await.map(drop) };
-        self.client.call("health", Kind::Read, probe).await
-    }
 }
 
 #[async_trait]
@@ -170,5 +162,14 @@ impl Store for CqlStore {
 
     async fn places(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>, StoreError> {
         self.client.call("places", Kind::Read, self.read_places(after, limit)).await
+    }
+
+    /// Whether the database answers a small read.
+    async fn health(&self) -> Health {
+        let probe = async { self.client.rows(&self.statements.probe, ()).await.map(drop) };
+        match self.client.call("health", Kind::Read, probe).await {
+            Ok(()) => Health::Well,
+            Err(error) => Health::Failed(error.to_string()),
+        }
     }
 }

@@ -23,9 +23,10 @@ impl fmt::Display for Scope {
 /// Where Cassandra or ScyllaDB is, and how it is used. Every one of them is checked by [`Options::problems`].
 #[derive(Debug, Clone, PartialEq, Eq, Config)]
 pub struct Options {
-    /// Nodes that are asked for all others: addresses or names, with a port. All nodes have the same port.
+    /// Nodes that are asked for all others: addresses or names, with a port. All nodes have the same port. With any the
+    /// log is kept there, and not in `core.data`; `core.redis.nodes` is needed as well.
     #[config(
-        default = ["127.0.0.1:9042"],
+        default = [],
         env = "NEXUS_CORE_CQL_NODES",
         parse_env = confique::env::parse::list_by_comma
     )]
@@ -78,7 +79,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            nodes: vec!["127.0.0.1:9042".into()],
+            nodes: Vec::new(),
             keyspace: "nexus".into(),
             replication_factor: 3,
             local_dc: None,
@@ -166,7 +167,8 @@ mod tests {
     #[test]
     fn the_defaults_of_the_configuration_are_the_defaults_of_the_type() {
         assert_eq!(Options::builder().load().unwrap(), Options::default());
-        assert_eq!(Options::default().problems(), Vec::<String>::new());
+        let named = Options { nodes: vec!["127.0.0.1:9042".into()], ..Options::default() };
+        assert_eq!(named.problems(), Vec::<String>::new());
     }
 
     #[test]
