@@ -2,8 +2,13 @@
 
 use crate::{ports, process::Process};
 use anyhow::{Context as _, bail, ensure};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::{
     process::Command,
@@ -29,9 +34,42 @@ pub fn missing() -> Option<String> {
     (!lacking.is_empty()).then(|| format!("{} not installed", lacking.join(" and ")))
 }
 
+/// What a cluster demands of its clients.
+pub struct Guard {
+    /// A folder with `ca.pem`, `cert.pem` and `key.pem`, for nodes and clients alike.
+    pub certificates: PathBuf,
+    /// The default user's password; nodes use it among themselves.
+    pub password: String,
+    /// More users, each as ACL SETUSER has them.
+    pub users: Vec<Vec<String>>,
+}
+
+impl Guard {
+    /// A guard with certificates that it makes in a folder, good for 127.0.0.1.
+    pub fn new(folder: &Path, password: &str, users: Vec<Vec<String>>) -> anyhow::Result<Self> {
+        let (authority_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Of the same name as what it signs, that would look signed by itself.
+        authority.distinguished_name.push(DnType::CommonName, "An authority");
+        fs::write(folder.join("ca.pem"), authority.self_signed(&authority_key)?.pem())?;
+        let issuer = Issuer::new(authority, authority_key);
+        let signed = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
+        fs::write(folder.join("cert.pem"), signed.pem())?;
+        fs::write(folder.join("key.pem"), key.serialize_pem())?;
+        Ok(Self { certificates: folder.to_owned(), password: password.to_owned(), users })
+    }
+
+    /// A file of it, by name.
+    pub fn file(&self, name: &str) -> String {
+        self.certificates.join(name).display().to_string()
+    }
+}
+
 /// A running cluster. Its processes die and its files go with it.
 pub struct RedisCluster {
     folder: TempDir,
+    guard: Option<Guard>,
     nodes: Vec<Node>,
 }
 
@@ -53,10 +91,15 @@ impl Node {
 impl RedisCluster {
     /// Starts a cluster, and returns when it is whole.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts one that may be guarded, and returns when it is whole.
+    pub async fn start_with(guard: Option<Guard>) -> anyhow::Result<Self> {
         let ports = ports::free(4 * MASTERS)?;
         let node = |two: &[u16]| Node { port: two[0], bus: two[1], process: None, paused: false };
         let nodes = ports.chunks(2).map(node).collect();
-        let mut cluster = Self { folder: TempDir::new()?, nodes };
+        let mut cluster = Self { folder: TempDir::new()?, guard, nodes };
         for node in 0..cluster.nodes.len() {
             cluster.restart(node).await?;
         }
@@ -81,7 +124,6 @@ impl RedisCluster {
         let mut command = Command::new("redis-server");
         for (name, value) in [
             ("--bind", "127.0.0.1".to_owned()),
-            ("--port", port.to_string()),
             ("--cluster-enabled", "yes".into()),
             ("--cluster-port", bus.to_string()),
             ("--cluster-node-timeout", NODE_TIMEOUT_MS.to_string()),
@@ -90,6 +132,26 @@ impl RedisCluster {
             ("--appendonly", "yes".into()),
         ] {
             command.args([name, &value]);
+        }
+        let port = port.to_string();
+        match &self.guard {
+            None => drop(command.args(["--port", &port])),
+            Some(guard) => {
+                command.args(["--port", "0", "--tls-port", &port]);
+                command.args(["--tls-cluster", "yes", "--tls-replication", "yes"]);
+                let files = [
+                    ("--tls-ca-cert-file", "ca.pem"),
+                    ("--tls-cert-file", "cert.pem"),
+                    ("--tls-key-file", "key.pem"),
+                ];
+                for (name, file) in files {
+                    command.args([name, &guard.file(file)]);
+                }
+                command.args(["--requirepass", &guard.password, "--masterauth", &guard.password]);
+                for user in &guard.users {
+                    command.arg("--user").args(user);
+                }
+            }
         }
         let log = self.folder.path().join(format!("node-{node}.log"));
         let mut process = Process::start(&format!("redis node {node}"), command, &log)?;
@@ -139,7 +201,12 @@ impl RedisCluster {
     pub async fn ask(&self, node: usize, command: &[&str]) -> anyhow::Result<String> {
         let port = self.nodes[node].port.to_string();
         let mut cli = Command::new("redis-cli");
-        cli.args(["-h", "127.0.0.1", "-p", &port]).args(command).kill_on_drop(true);
+        cli.args(["-h", "127.0.0.1", "-p", &port]).kill_on_drop(true);
+        if let Some(guard) = &self.guard {
+            cli.args(["--tls", "--cacert", &guard.file("ca.pem"), "--cert", &guard.file("cert.pem")]);
+            cli.args(["--key", &guard.file("key.pem"), "--no-auth-warning", "-a", &guard.password]);
+        }
+        cli.args(command);
         let output =
             timeout(Duration::from_secs(5), cli.output()).await.context("redis-cli takes too long")??;
         let answer = String::from_utf8(output.stdout)?;

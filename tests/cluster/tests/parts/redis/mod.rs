@@ -5,8 +5,12 @@ mod ledger;
 use crate::trial;
 use ledger::{Ear, HEARTBEAT, PATIENCE, Stream, bus, options, until};
 use libtest_mimic::Trial;
-use nexus_cluster::redis::{self, RedisCluster};
-use nexus_core::bus::{Bus as _, Heard, Hint, redis::RedisBus};
+use nexus_cluster::redis::{self, Guard, RedisCluster};
+use nexus_core::bus::{
+    Bus as _, Heard, Hint,
+    redis::{Options, RedisBus},
+};
+use rand::{SeedableRng as _, rngs::StdRng};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -23,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("redis::moving_a_slot_loses_nothing_silently", missing, moving_slots),
         trial("redis::pausing_a_master_loses_nothing_silently", missing, pausing_a_master),
         trial("redis::a_cluster_begun_anew_loses_nothing_silently", missing, beginning_anew),
+        trial("redis::tls_and_the_least_rights_are_enough", missing, guarded),
         trial("redis::without_redis_a_node_serves_itself", missing, without_redis),
         trial("redis::who_leaves_is_not_missed", missing, leaving),
         trial("redis::a_slow_listener_is_told", missing, a_slow_listener),
@@ -155,6 +160,50 @@ async fn beginning_anew() -> anyhow::Result<()> {
     stream.more(1000).await?;
     two.cluster.begin_anew().await?;
     two.recover(stream, "the whole cluster begun anew").await?;
+    Ok(())
+}
+
+async fn guarded() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let rights = "nexus on >bus-secret resetchannels &guarded:* -@all +ssubscribe +sunsubscribe +spublish +cluster|slots";
+    let user = rights.split(' ').map(str::to_owned).collect();
+    let guard = Guard::new(folder.path(), "operator-secret", vec![user])?;
+    let password_file = folder.path().join("password");
+    std::fs::write(&password_file, "bus-secret\n")?;
+    let file = |name: &str| Some(folder.path().join(name));
+    let cluster = RedisCluster::start_with(Some(guard)).await?;
+    let options = Options {
+        username: Some("nexus".into()),
+        password_file: Some(password_file.clone()),
+        tls: true,
+        tls_ca: file("ca.pem"),
+        tls_cert: file("cert.pem"),
+        tls_key: file("key.pem"),
+        prefix: "guarded".into(),
+        ..options(cluster.addresses())
+    };
+    let (one, _) = bus(options.clone(), 1);
+    let (other, _) = bus(options.clone(), 2);
+    let ears = [Ear::new(&one), Ear::new(&other)];
+    until("both are well", || one.health().is_ok() && other.health().is_ok()).await?;
+    for ear in &ears {
+        ear.until_quiet().await?;
+    }
+    let mut stream = Stream::begin(&one, EVERY);
+    stream.more(500).await?;
+    let lost = stream.until_accounted_for(&[&ears[0], &ears[1]]).await?;
+    anyhow::ensure!(lost == [0, 0], "not heard: {lost:?}");
+
+    // What is wrong with the credentials is said, and the password is not.
+    std::fs::write(&password_file, "another-secret")?;
+    let (third, _) = bus(options.clone(), 3);
+    until("it is known why", || third.health().is_err_and(|why| why.contains("WRONGPASS"))).await?;
+    anyhow::ensure!(!format!("{:?} {:?}", third.health(), options).contains("secret"));
+    let (fourth, _) = bus(Options { tls_ca: None, ..options.clone() }, 4);
+    until("it is known why", || fourth.health().is_err_and(|why| why.contains("certificate"))).await?;
+    std::fs::write(folder.path().join("key.pem"), "no key")?;
+    let nothing = RedisBus::connect(options, StdRng::seed_from_u64(5), &prometheus::Registry::new());
+    anyhow::ensure!(nothing.is_err_and(|error| error.to_string().contains("core.redis.tls")));
     Ok(())
 }
 
