@@ -270,7 +270,16 @@ impl Conversation {
                     }
                     answer_first(pending, dedupe);
                 }
-                Ok(Found::Beyond) => answer(pending, Err(Refusal::Beyond { horizon: self.horizon() }.into())),
+                // Said by the clock alone, which may have jumped since an attempt that is still under way.
+                Ok(Found::Beyond) => match self.log.tail().await {
+                    Ok(now) => {
+                        self.refuse_one(&now, pending, Refusal::Beyond { horizon: self.horizon() }).await?;
+                    }
+                    Err(error) => {
+                        batch.push(pending);
+                        return Err(error);
+                    }
+                },
                 Ok(Found::Nowhere) => batch.push(pending),
                 Err(error) => {
                     batch.push(pending);

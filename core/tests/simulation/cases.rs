@@ -131,6 +131,48 @@ fn a_write_that_is_held_back_across_a_seal_is_refused() {
 }
 
 #[test]
+fn what_is_under_way_is_settled_before_an_id_is_too_old_to_tell() {
+    for (before, luck) in (0..9).flat_map(|before| (0..4).map(move |luck| (before, luck))) {
+        tell(|world| async move {
+            // Chance goes another way each time: on it depends what becomes of the append.
+            for _ in 0..luck {
+                world.fate.percent(50);
+            }
+            let (node, other, place) = (world.start(0), world.start(1), &world.places[0]);
+            // The other one knows the end of the log, open buckets and full ones; or must ask for it.
+            for number in 0..before {
+                does(&other, command(place, "ann", id(&world, 100 + number), says(0))).await.unwrap();
+            }
+            // It dies while its append is under way, and whether that is done is open.
+            let held = command(place, "bob", id(&world, 0), says(0));
+            world.model.next(Mishap::InDoubt);
+            let attempt = tokio::spawn({
+                let (node, held) = (node.clone(), held.clone());
+                async move { does(&node, held).await }
+            });
+            while !world.model.happened() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            node.gate.shut();
+            attempt.await.unwrap().unwrap_err();
+            // By a clock that jumps days ahead the id is too old.
+            world.clock(1).set(8 * 86_400_000);
+            let (conversation, asked) = (place.conversation.to_string(), held.id);
+            let answer = does(&other, held).await;
+            // Whoever is told so looks into the history.
+            let found = world.model.log(place).into_iter().find(|event| event.id == asked);
+            let id_of = asked.unwrap().to_string();
+            match answer.map(|receipt| receipt.seq).ok().or(found.map(|event| event.seq)) {
+                Some(seq) => world.judge().acknowledged(&conversation, "bob", &id_of, seq),
+                None => world.judge().refused(&conversation, "bob", &id_of),
+            }
+            world.clock(1).set(0);
+            does(&world.start(0), command(place, "ann", id(&world, 200), says(0))).await.unwrap();
+        });
+    }
+}
+
+#[test]
 fn an_append_of_unknown_outcome_is_told_to_those_who_listen() {
     tell(|world| async move {
         let (node, place) = (world.start(0), &world.places[0]);

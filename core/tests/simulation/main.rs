@@ -18,6 +18,7 @@
 //! | a refusal decided where others have gone on | `cases::nobody_is_refused_for_what_another_node_allowed_already` |
 //! | a commit that nobody was told of | `cases::an_append_of_unknown_outcome_is_told_...`, `it::delivery::attach::lost_hints_...` |
 //! | a phone a day ahead or behind that retries after two seals | `it::conversation::ids_of_a_phone_with_a_wrong_clock_...` |
+//! | a clock that jumps between an attempt and its retry | `cases::what_is_under_way_is_settled_...` |
 //! | one id twice in one queue | `it::conversation::one_id_twice_in_one_queue_is_one_event` |
 //! | a retry after removal; removal and a message in one batch | `it::conversation::a_removed_sender_...` |
 //! | concurrent get-or-create | `it::conversation::everybody_meets_in_the_one_direct_conversation` |

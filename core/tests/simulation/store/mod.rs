@@ -69,6 +69,11 @@ impl Model {
         *self.next.lock().unwrap() = Some(mishap);
     }
 
+    /// Whether that has happened to one.
+    pub fn happened(&self) -> bool {
+        self.next.lock().unwrap().is_none()
+    }
+
     /// The truth about a log: all that is done or decided.
     pub fn log(&self, place: &Place) -> Vec<Event> {
         self.data().log(place)
