@@ -1,9 +1,12 @@
 //! `nexus chat` as people and scripts run it.
 //!
 //! - [`plain`]: line by line, through pipes. [`screen`]: the full screen, by a [`person`] at a terminal.
+//! - [`picture`]: the README's picture of it.
 
 #[cfg(target_os = "linux")]
 mod person;
+#[cfg(target_os = "linux")]
+mod picture;
 mod plain;
 #[cfg(target_os = "linux")]
 mod screen;

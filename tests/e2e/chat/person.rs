@@ -83,6 +83,11 @@ impl Person {
         self.screen.lock().unwrap().screen().contents()
     }
 
+    /// The screen as it is now, for whoever draws it.
+    pub fn look<T>(&self, draw: impl FnOnce(&vt100::Screen) -> T) -> T {
+        draw(self.screen.lock().unwrap().screen())
+    }
+
     pub fn has_colours(&self) -> bool {
         let screen = self.screen.lock().unwrap();
         let (rows, columns) = screen.screen().size();
