@@ -9,6 +9,8 @@
 //! - [`store`]: the port under it, and the embedded store.
 //! - [`socket`]: sockets as h2 should see them.
 //! - [`config`], [`clock`], [`domain`], [`watch`]: what all of them stand on.
+//!
+//! `fuzzing` is not part of the node: with the feature of that name, the soak tests feed it bytes.
 
 pub mod admin;
 pub mod api;
@@ -18,6 +20,9 @@ pub mod config;
 pub mod conversation;
 pub mod delivery;
 pub mod domain;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod log;
 pub mod node;
 pub mod socket;

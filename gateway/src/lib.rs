@@ -13,6 +13,7 @@
 //! - `tls/`: certificates, made, read and renewed
 //! - `admin.rs`: health and metrics for operators; `metrics.rs`: every metric
 //! - `assets.rs`: the files of the web page; `clock.rs`: the time of day
+//! - `fuzzing.rs`: not part of the edge; with the feature of that name, the soak tests feed it bytes
 
 /// Pingora logs an error for every client that breaks off a handshake; whoever scans ports could fill a disk.
 /// These directives of `tracing_subscriber::EnvFilter` leave that out, and keep everything else of Pingora from
@@ -23,6 +24,9 @@ mod admin;
 mod assets;
 mod clock;
 pub mod config;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod gateway;
 mod metrics;
 mod policy;

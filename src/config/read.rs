@@ -241,6 +241,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_was_found_before_is_read_or_told() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/configuration");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let mut mistakes = Vec::new();
+            super::file(&path, &mut mistakes);
+            assert!(
+                mistakes.iter().all(|mistake| mistake.starts_with(path.to_str().unwrap())),
+                "{mistakes:?}"
+            );
+        }
+    }
+
     /// Whether confique too takes it, and it has no keys besides.
     fn settings(text: &str) -> bool {
         fn known(meta: &Meta, table: &toml::Table) -> bool {

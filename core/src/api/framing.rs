@@ -107,6 +107,19 @@ fn unreadable(error: axum::Error) -> Status {
     }
 }
 
+/// What is refused does not depend on how it is cut. The first byte says where it is.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn fuzz(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let judged = |pieces: &[&[u8]]| {
+        let mut body = OneMessage::new(Body::empty());
+        let taken = pieces.iter().try_for_each(|piece| body.take(piece));
+        taken.and_then(|()| body.end()).err().map(|status| status.message().to_owned())
+    };
+    let (first, second) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    assert_eq!(judged(&[bytes]), judged(&[first, second]));
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

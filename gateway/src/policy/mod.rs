@@ -26,8 +26,12 @@ mod security;
 mod served;
 mod shed;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use authenticate::fuzz_jwks;
 pub(crate) use authenticate::{KeySet, Keys, Source};
 pub(crate) use decision::{Action, Decision, Facts, Forward, Reply};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use head::is_name;
 pub(crate) use head::{Protocol, RequestHead};
 pub(crate) use method::Class;
 pub(crate) use reply::{render, trailer_frame, trailer_status, trailers, unavailable};

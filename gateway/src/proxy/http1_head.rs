@@ -67,6 +67,16 @@ fn end(head: &[u8], seen: usize) -> Option<usize> {
     })
 }
 
+/// Where a header ends does not depend on the pieces in which it came. The first byte says where it is cut.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let cut = usize::from(*cut).min(bytes.len());
+    let whole = end(bytes, 0);
+    assert!(whole.is_none_or(|end| bytes[..end].ends_with(b"\n")));
+    assert_eq!(whole, end(&bytes[..cut], 0).or_else(|| end(bytes, cut)));
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]

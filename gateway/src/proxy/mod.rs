@@ -19,5 +19,7 @@ mod reply;
 mod request;
 mod server;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use http1_head::fuzz as fuzz_http1_head;
 pub(crate) use listen::{Bound, bind};
 pub(crate) use server::{Plan, Server};

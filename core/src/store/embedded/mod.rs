@@ -10,13 +10,15 @@
 //! - `keys`, `values`: how rows are stored.
 //! - `journal`: what a crash or a bad disk left behind, judged before fjall sees it.
 //! - `metrics`: what it tells of itself.
-//! - `golden`: that what is stored stays readable.
+//! - `golden`: that what is stored stays readable. `fuzz`: that anything else is damage.
 //!
 //! A write is visible only when it is as durable as it asked to be: fjall applies a batch to memory after the fsync.
 //! Deadlines use tokio's clock, and the writer is a thread of its own: under a paused clock that has nothing else to
 //! wait for, deadlines pass at once.
 
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 #[cfg(test)]
 mod golden;
 mod group;
@@ -29,6 +31,8 @@ mod tables;
 mod values;
 mod writer;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzz::fuzz;
 pub use open::OpenError;
 pub use options::Options;
 

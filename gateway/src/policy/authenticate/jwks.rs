@@ -118,6 +118,15 @@ fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
     if keys.is_empty() { Err("it has no key for RS256, ES256 or EdDSA".into()) } else { Ok(keys) }
 }
 
+/// Whatever an issuer's document holds is keys, or what is wrong with it.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    match parse(bytes) {
+        Ok(keys) => assert!(!keys.is_empty()),
+        Err(why) => assert!(!why.is_empty()),
+    }
+}
+
 fn usable(jwk: &Jwk) -> Option<Key> {
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;

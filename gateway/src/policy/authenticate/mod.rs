@@ -13,6 +13,8 @@ mod keys;
 mod source;
 
 pub(crate) use jwks::KeySet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use jwks::fuzz as fuzz_jwks;
 pub(crate) use keys::Keys;
 pub(crate) use source::Source;
 
