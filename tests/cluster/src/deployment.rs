@@ -104,6 +104,9 @@ impl Deployment {
         // Each chat node runs as another user, if it can, so that it can be cut off alone.
         let apart = crate::cut::impossible().is_none();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        if apart {
+            fs::copy(crate::program::path()?, path.join("nexus")).context("a copy of the program")?;
+        }
         let secret = path.join("token-secret");
         fs::write(&secret, "only for tests: anybody who can read this may be anybody")?;
         let (nodes, edges) = (Authority::new(path, "nodes")?, Authority::new(path, "edges")?);
@@ -118,11 +121,13 @@ impl Deployment {
                 .with("NEXUS_CORE_CQL_NODES", cassandra.addresses().join(","))
                 .with("NEXUS_CORE_CQL_REPLICATION_FACTOR", shape.cassandra)
                 .with("NEXUS_CORE_REDIS_NODES", redis.addresses().join(","));
+            // Another user may not be let into the folder of the build.
+            let program = apart.then(|| path.join("nexus"));
             let user = apart.then_some(FIRST_USER + n as u32);
             if let Some(user) = user {
                 std::os::unix::fs::chown(&pair.key, Some(user), None)?;
             }
-            cores.push(Member { part: Part { user, ..part }, process: None });
+            cores.push(Member { part: Part { user, program, ..part }, process: None });
         }
         let upstreams: Vec<String> =
             core_ports.chunks(2).map(|two| format!("https://127.0.0.1:{}", two[0])).collect();

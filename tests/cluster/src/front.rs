@@ -40,7 +40,7 @@ impl Front {
             })
             .collect();
         let text = format!(
-            "global\n  maxconn 20000\ndefaults\n  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  \
+            "global\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  \
              timeout server 1h\n  retries 3\n  option redispatch 1\nfrontend clients\n  bind 127.0.0.1:{port}\n  \
              default_backend edges\nbackend edges\n  balance leastconn\n  option httpchk GET /readyz\n{servers}"
         );

@@ -41,6 +41,8 @@ pub struct Part {
     pub folder: PathBuf,
     /// Its admin address.
     pub admin: u16,
+    /// The program; `None`: [`path`].
+    pub program: Option<PathBuf>,
     /// Its settings.
     pub settings: Vec<(String, String)>,
     /// The user that it runs as, so that its packets can be told from others'; `None`: whoever runs this.
@@ -86,6 +88,7 @@ impl Part {
             admin,
             settings: settings.collect(),
             user: None,
+            program: None,
         }
     }
 
@@ -115,7 +118,7 @@ impl Part {
 
     /// Starts it.
     pub fn spawn(&self) -> anyhow::Result<Process> {
-        let mut command = Command::new(path()?);
+        let mut command = Command::new(self.program.clone().map_or_else(path, Ok)?);
         command.arg(self.role).current_dir(&self.folder).env("NEXUS_LOG_FORMAT", "json");
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         if let Some(user) = self.user {
