@@ -6,7 +6,7 @@ SHELL := /bin/bash
 export CARGO_TERM_COLOR ?= auto
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help run build page test soak bench fmt breaking-image
+.PHONY: help run build page test cluster faults soak bench fmt breaking-image
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,14 @@ page: # The web page into web/dist
 
 test: ## Run every check; as root on Debian, install what they lack (CHECKS="proto web" runs only those)
 	@.ci/checks $(CHECKS)
+
+cluster: ## Start a whole cluster of real parts on this machine, until Ctrl-C (CASSANDRA_NODES=3)
+	cargo build --release --locked --workspace --bin nexus --bin cluster
+	@exec $(TARGET)/release/cluster up
+
+faults: ## Let parts of a cluster die under load, and write docs/faults.md (ONLY="core-kill cut-redis")
+	cargo build --release --locked --workspace --bin nexus --bin cluster
+	@CASSANDRA_NODES=$(or $(CASSANDRA_NODES),3) $(TARGET)/release/cluster faults --write docs $(ONLY)
 
 soak: ## Run the long tests: many simulation seeds, fuzzing (SEEDS=100000 SECONDS_EACH=300)
 	@NEXUS_SEEDS=$(or $(SEEDS),100000) NEXUS_SOAK_SECONDS=$(or $(SECONDS_EACH),300) .ci/each soak.sh

@@ -10,6 +10,7 @@ use nexus_cluster::{
         cases::{CASES, Case, Needs},
         report,
     },
+    program,
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -30,6 +31,12 @@ enum Command {
         /// Where clients connect.
         #[arg(long, default_value_t = 8443)]
         port: u16,
+    },
+    /// Start a cluster, and run a command that finds it in NEXUS_ADDRESS, NEXUS_CA and NEXUS_TOKEN_COMMAND.
+    With {
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, required = true)]
+        command: Vec<String>,
     },
     /// Let things die while users talk, and count what is lost.
     Faults(Faults),
@@ -65,6 +72,7 @@ async fn main() -> anyhow::Result<()> {
     let shape = Shape { cassandra: arguments.cassandra_nodes, ..Shape::default() };
     match arguments.command {
         Command::Up { port } => up(Shape { port: Some(port), ..shape }).await,
+        Command::With { command } => with(shape, &command).await,
         Command::Faults(faults) => judge(shape, faults).await,
     }
 }
@@ -92,6 +100,24 @@ async fn up(shape: Shape) -> anyhow::Result<()> {
     tokio::signal::ctrl_c().await?;
     eprintln!("\nStopping ...");
     deployment.stop().await
+}
+
+async fn with(shape: Shape, command: &[String]) -> anyhow::Result<()> {
+    let deployment = Deployment::start(&shape, |step| say(format!("{step} ..."))).await?;
+    let secret = deployment.folder().join("token-secret");
+    let status = tokio::process::Command::new(&command[0])
+        .args(&command[1..])
+        .env("NEXUS_ADDRESS", deployment.url())
+        .env("NEXUS_CA", deployment.ca())
+        .env("NEXUS_TOKEN_COMMAND", format!("{} token", program::path()?.display()))
+        .env("NEXUS_GATEWAY_AUTH_SECRET_FILE", secret)
+        .kill_on_drop(true)
+        .status()
+        .await;
+    deployment.stop().await?;
+    let status = status.with_context(|| command[0].clone())?;
+    ensure!(status.success(), "{} ended with {status}", command.join(" "));
+    Ok(())
 }
 
 async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use crate::{
 use libtest_mimic::{Failed, Trial};
 use nexus_cluster::cassandra::{self, Cassandra, Settings};
 use nexus_core::store::{
-    Bucket, Cell, Order, Outcome, Partition, Read, Rows, Store as _, StoreError, Sync,
+    Bucket, Cell, Health, Order, Outcome, Partition, Read, Rows, Store as _, StoreError, Sync,
     cql::{CqlStore, OpenError, Options, Scope},
 };
 use prometheus::Registry;
@@ -238,7 +238,7 @@ async fn a_stopped_node_leaves_it_unknown(node: &Node, options: Options) {
     assert!(matches!(health, Health::Failed(_)), "{health:?}");
     assert!(began.elapsed() < Duration::from_millis(4 * SHORT), "calls are bounded");
     // Its connections may count as broken by now.
-    while patient.health().await.is_err() {
+    while patient.health().await != Health::Well {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // Whatever became of it: after a serial read it stays, and the log goes on from there.

@@ -202,7 +202,7 @@ async fn guarded() -> anyhow::Result<()> {
     let (fourth, _) = bus(Options { tls_ca: None, ..options.clone() }, 4);
     until("it is known why", || fourth.health().is_err_and(|why| why.contains("certificate"))).await?;
     std::fs::write(folder.path().join("key.pem"), "no key")?;
-    let nothing = RedisBus::connect(options, StdRng::seed_from_u64(5), &prometheus::Registry::new());
+    let nothing = RedisBus::connect(options, None, StdRng::seed_from_u64(5), &prometheus::Registry::new());
     anyhow::ensure!(nothing.is_err_and(|error| error.to_string().contains("core.redis.tls")));
     Ok(())
 }
