@@ -5,8 +5,11 @@ use crate::api::{check, framing};
 use nexus_proto::v1;
 use prost::Message;
 
-/// Their names, which are those of their folders of examples.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+/// A name, which is that of its folder of examples, and the function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] =
     &[("request", request), ("framing", framing::fuzz), ("stored", crate::store::embedded::fuzz)];
 
 /// A byte that chooses the request, and its bytes.

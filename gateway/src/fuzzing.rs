@@ -19,8 +19,11 @@ use std::{net::IpAddr, str, sync::Arc};
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
-/// Their names, which are those of their folders of examples.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, which is that of its folder of examples, and the function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
     ("head", head),
     ("claims", claims),
     ("jwks", fuzz_jwks),

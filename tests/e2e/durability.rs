@@ -32,7 +32,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         server.kill();
         server.begin().await;
     }
-    witness.is_content().await;
+    witness.judges().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

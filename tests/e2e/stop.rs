@@ -16,7 +16,7 @@ async fn sigterm_ends_it_in_good_order_while_messages_flow() {
         assert!(log.contains(said), "{said} is not in {log}");
     }
     server.begin().await;
-    witness.is_content().await;
+    witness.judges().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,7 +57,7 @@ impl Witness {
     }
 
     /// Waits until everybody has written and seen everything, reads the log, and puts it all to the judge.
-    pub async fn is_content(mut self) {
+    pub async fn judges(mut self) {
         let work = std::mem::take(&mut self.work);
         tokio::time::timeout(PATIENCE, work.join_all()).await.expect("everything arrives in the end");
         let mut log = Vec::new();
@@ -74,13 +74,15 @@ impl Witness {
             }
             log.extend(page.events.into_iter().map(envelope));
         }
-        let mut judge = locked(&self.judge);
-        judge.log(&self.conversation, log);
-        for (invariant, verdict) in judge.verdicts() {
+        let verdicts = {
+            let mut judge = locked(&self.judge);
+            judge.log(&self.conversation, log);
+            judge.verdicts()
+        };
+        for (invariant, verdict) in verdicts {
             assert_eq!(verdict.violated, 0, "{}: {:?}", invariant.id(), verdict.examples);
             assert!(verdict.checked > 0 || !ASKED.contains(&invariant), "{} was not asked", invariant.id());
         }
-        drop(judge);
         assert_eq!(self.messages().await, (WRITERS * MESSAGES) as u64, "nothing is there twice");
     }
 }

@@ -1,6 +1,10 @@
 //! The gRPC health checks (grpc.health.v1) that take a node out and bring it back.
 
-use super::{Endpoint, Upstreams, discovery::Learned, upstreams::Node};
+use super::{
+    Endpoint, Upstreams,
+    discovery::Learned,
+    upstreams::{HEALTHY, LIMPING, Node, UNHEALTHY},
+};
 use crate::tls::{Credentials, Towards};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
@@ -56,7 +60,10 @@ pub(crate) async fn watch(
             let (credentials, learned) = (towards.as_ref().map(|towards| towards.now()), learned.clone());
             checks.spawn(async move {
                 let checked = timeout(interval, check(&node, channel, credentials)).await;
-                let channel = checked.ok().flatten();
+                let (channel, health) = match checked.ok().flatten() {
+                    Some((channel, serves)) => (Some(channel), if serves { HEALTHY } else { LIMPING }),
+                    None => (None, UNHEALTHY),
+                };
                 if let (Some(channel), Endpoint::Tcp { name: Some(_), .. }) = (&channel, &node.endpoint) {
                     // One that doesn't say is no worse for it.
                     if let Ok(Ok(others)) = timeout(interval, others(channel.clone())).await {
@@ -64,15 +71,13 @@ pub(crate) async fn watch(
                     }
                 }
                 let failures = if channel.is_some() { 0 } else { failures + 1 };
-                Watched { node, failures, channel }
+                (Watched { node, failures, channel }, health)
             });
         }
         while let Some(done) = checks.join_next().await {
-            let Ok(checked) = done else { continue };
-            if checked.failures == 0 {
-                upstreams.mark(&checked.node, true);
-            } else if checked.failures >= unhealthy_after {
-                upstreams.mark(&checked.node, false);
+            let Ok((checked, health)) = done else { continue };
+            if checked.failures == 0 || checked.failures >= unhealthy_after {
+                upstreams.mark(&checked.node, health);
             }
             watched.push(checked);
         }
@@ -85,20 +90,20 @@ pub(crate) async fn watch(
     }
 }
 
-/// The connection, if the node says that it serves.
+/// The connection, and whether the node says that it serves; `None` if it doesn't answer.
 async fn check(
     node: &Node,
     channel: Option<Channel>,
     credentials: Option<Arc<Credentials>>,
-) -> Option<Channel> {
+) -> Option<(Channel, bool)> {
     let channel = match channel {
         Some(channel) => channel,
         None => connect(&node.endpoint, credentials).await.ok()?,
     };
     match HealthClient::new(channel.clone()).check(HealthCheckRequest { service: String::new() }).await {
-        Ok(answer) => (answer.into_inner().status() == ServingStatus::Serving).then_some(channel),
+        Ok(answer) => Some((channel, answer.into_inner().status() == ServingStatus::Serving)),
         // It answers gRPC and has no opinion about its health.
-        Err(status) if status.code() == Code::Unimplemented => Some(channel),
+        Err(status) if status.code() == Code::Unimplemented => Some((channel, true)),
         Err(_) => None,
     }
 }

@@ -34,8 +34,12 @@ struct Shared {
 /// Not checked yet. Such a node gets requests, so that a start needs no round of checks; but nobody is told
 /// that the edge is ready because of it.
 const UNKNOWN: u8 = 0;
-const HEALTHY: u8 = 1;
-const UNHEALTHY: u8 = 2;
+/// It says that it serves.
+pub(super) const HEALTHY: u8 = 1;
+/// It answers, and says that it is not well: it gets requests only if no other is better.
+pub(super) const LIMPING: u8 = 2;
+/// It doesn't answer. Only if all are like that, all are tried: the check may be what is broken.
+pub(super) const UNHEALTHY: u8 = 3;
 
 /// One chat node.
 pub(crate) struct Node {
@@ -83,6 +87,10 @@ impl Node {
     fn health(&self) -> u8 {
         self.health.load(Ordering::Relaxed)
     }
+
+    fn kind(&self) -> u8 {
+        self.health().max(HEALTHY)
+    }
 }
 
 impl Upstreams {
@@ -124,21 +132,19 @@ impl Upstreams {
     /// failed its check, they are all tried: the check may be what is broken. None if nothing is left.
     pub(crate) fn choose(&self, key: u64, tried: &[String]) -> Option<Chosen> {
         let nodes = self.shared.nodes.load();
-        let usable = |healthy: bool| {
-            nodes
-                .iter()
-                .filter(move |node| (!healthy || node.health() != UNHEALTHY) && !tried.contains(&node.label))
-        };
-        let any_healthy = usable(true).next().is_some();
+        let untried = || nodes.iter().filter(|node| !tried.contains(&node.label));
+        // Of the best kind that there is; those that are not checked yet count as healthy.
+        let kind = untried().map(|node| node.kind()).min()?;
+        let usable = || untried().filter(|node| node.kind() == kind);
 
         let (mut count, mut load) = (0usize, 1usize);
-        for node in usable(any_healthy) {
+        for node in usable() {
             count += 1;
             load += node.load.load(Ordering::Relaxed);
         }
         let bound = ((load as f64 / count.max(1) as f64 * LOAD_FACTOR).ceil() as usize).max(LOAD_FLOOR);
         let best = |bounded: bool| {
-            usable(any_healthy)
+            usable()
                 .filter(|node| !bounded || node.load.load(Ordering::Relaxed) < bound)
                 .max_by_key(|node| rendezvous::score(node.hash, key))
         };
@@ -152,9 +158,10 @@ impl Upstreams {
         self.shared.changed.notify_one();
     }
 
-    /// Whether at least one node has passed its last check.
+    /// Whether at least one node has answered its last check. One that says that it isn't well counts: when all do, they
+    /// serve what they can, and taking the edge away as well would help nobody.
     pub fn any_healthy(&self) -> bool {
-        self.shared.nodes.load().iter().any(|node| node.health() == HEALTHY)
+        self.shared.nodes.load().iter().any(|node| matches!(node.health(), HEALTHY | LIMPING))
     }
 
     pub(super) async fn changed(&self) {
@@ -165,16 +172,19 @@ impl Upstreams {
         self.shared.nodes.load_full()
     }
 
-    pub(super) fn mark(&self, node: &Node, healthy: bool) {
-        let now = if healthy { HEALTHY } else { UNHEALTHY };
+    pub(super) fn mark(&self, node: &Node, now: u8) {
         if node.health.swap(now, Ordering::Relaxed) != now {
-            if healthy {
-                tracing::info!(upstream = %node.label, "chat node passes its health checks");
-            } else {
-                tracing::warn!(upstream = %node.label, "chat node fails its health checks; it gets no more requests");
+            match now {
+                HEALTHY => tracing::info!(upstream = %node.label, "chat node passes its health checks"),
+                LIMPING => {
+                    tracing::warn!(upstream = %node.label, "chat node says that it is not well; others are preferred")
+                }
+                _ => {
+                    tracing::warn!(upstream = %node.label, "chat node fails its health checks; it gets no more requests")
+                }
             }
         }
-        self.shared.metrics.upstream_healthy(&node.label, healthy);
+        self.shared.metrics.upstream_healthy(&node.label, now == HEALTHY);
     }
 }
 
@@ -203,13 +213,13 @@ mod tests {
         assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
 
         let out = upstreams.nodes()[0].clone();
-        upstreams.mark(&out, false);
+        upstreams.mark(&out, UNHEALTHY);
         for (key, was) in (0..200).zip(&home) {
             let now = label(&upstreams, key);
             assert_ne!(now, out.label);
             assert!(*was == out.label || now == *was);
         }
-        upstreams.mark(&out, true);
+        upstreams.mark(&out, HEALTHY);
         assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
     }
 
@@ -240,12 +250,24 @@ mod tests {
     fn what_was_tried_is_not_tried_again_and_all_unhealthy_means_try_all() {
         let upstreams = upstreams(2);
         for node in upstreams.nodes().iter() {
-            upstreams.mark(node, false);
+            upstreams.mark(node, UNHEALTHY);
         }
         assert!(!upstreams.any_healthy());
         let first = label(&upstreams, 1);
         let second = upstreams.choose(1, std::slice::from_ref(&first)).unwrap().label().to_owned();
         assert_ne!(first, second);
         assert!(upstreams.choose(1, &[first, second]).is_none());
+    }
+
+    #[test]
+    fn a_node_that_is_not_well_is_better_than_none_and_worse_than_others() {
+        let upstreams = upstreams(3);
+        let nodes = upstreams.nodes();
+        upstreams.mark(&nodes[0], LIMPING);
+        upstreams.mark(&nodes[1], UNHEALTHY);
+        assert!((0..100).all(|key| label(&upstreams, key) == nodes[2].label));
+        upstreams.mark(&nodes[2], UNHEALTHY);
+        assert!((0..100).all(|key| label(&upstreams, key) == nodes[0].label));
+        assert!(upstreams.any_healthy());
     }
 }

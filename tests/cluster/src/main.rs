@@ -156,7 +156,9 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
     }
     if let Some(folder) = &options.write {
         let machine = machine(&shape)?;
-        report::write(folder, &all, &load, &machine, "make faults").context("the report")?;
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let command = format!("cluster {}", arguments.join(" "));
+        report::write(folder, &all, &load, &machine, &command).context("the report")?;
     }
     let broken: Vec<&str> = all.iter().filter(|judged| !judged.is_kept()).map(|judged| judged.name).collect();
     // The line that counts.
@@ -179,8 +181,9 @@ fn machine(shape: &Shape) -> anyhow::Result<String> {
     let date = std::process::Command::new("date").arg("+%Y-%m-%d").output()?;
     let cores = std::thread::available_parallelism()?;
     let load = std::fs::read_to_string("/proc/loadavg")?;
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     Ok(format!(
-        "{}, {cores} cores, {} Cassandra node(s), load {}",
+        "{}, {cores} cores, {build} build, {} Cassandra node(s), load average {}",
         String::from_utf8(date.stdout)?.trim(),
         shape.cassandra,
         load.split(' ').next().unwrap_or("unknown"),

@@ -62,7 +62,7 @@ const FORGET: u32 = 4;
 /// Nodes whose addresses are kept in mind.
 const NODES: usize = 1024;
 /// Heartbeats between two checks of lanes that are not subscribed.
-const DEAF: u32 = 5;
+const DEAF: u32 = 2;
 /// The lane on which nodes say where they are.
 const ANNOUNCEMENTS: u16 = 0;
 /// How often the same trouble is written to the log.
