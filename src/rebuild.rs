@@ -1,6 +1,7 @@
 //! `nexus rebuild`: every view anew from the log.
 
 use crate::config::Config;
+use anyhow::bail;
 use nexus_core::{
     clock::SystemClock,
     conversation::rebuild::rebuild,
@@ -17,6 +18,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn all(config: &Config) -> anyhow::Result<()> {
+    if config.core.is_clustered() {
+        bail!(
+            "the views of a log that nodes share can't be rebuilt yet: nothing keeps nodes from writing meanwhile"
+        );
+    }
     let registry = prometheus::Registry::new();
     let path = config.core.data.join("store");
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&path, config.core.store.clone(), &registry)?);

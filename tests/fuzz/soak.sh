@@ -36,7 +36,7 @@ for target in "${targets[@]}"; do
     -rss_limit_mb=2048 -artifact_prefix="$work/crash-$target-" -print_final_stats=1 2>&1 |
     tee "$log" | grep --line-buffered pulse
   if [ "${PIPESTATUS[0]}" = 0 ]; then
-    said=$(grep -E '^#.* (DONE|INITED) ' "$log" | tail -n 1 | grep -oE 'cov: [0-9]+|corp: [0-9]+' | tr '\n' ' ')
+    said=$(grep -E '^#[0-9]+[[:space:]]+(DONE|INITED)[[:space:]]' "$log" | tail -n 1 | grep -oE 'cov: [0-9]+|corp: [0-9]+' | tr '\n' ' ')
     echo "$target: $(sed -n 's/^stat::number_of_executed_units: //p' "$log") executions, edges and inputs: $said"
   else
     failed=1

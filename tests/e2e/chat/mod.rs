@@ -51,8 +51,9 @@ async fn kept(folder: &Path, text: &str) {
                 let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if std::fs::read(&path)
-                    .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
+                // Until it has its name it is not kept.
+                } else if path.extension().is_some_and(|kind| kind == "entry")
+                    && std::fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
                 {
                     return true;
                 }
