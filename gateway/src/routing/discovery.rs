@@ -22,12 +22,12 @@ impl Learned {
     /// A node speaks of these, an address a line. Only such are taken as will have to show a certificate.
     pub(super) fn hear(&self, lines: &str) {
         let mut known = self.0.lock();
-        for line in lines.lines().take(MOST) {
-            if let Ok(address) = line.trim().parse::<Address>()
+        for line in lines.lines().map(str::trim).take(MOST) {
+            if let Ok(address) = line.parse::<Address>()
                 && address.is_tls()
                 && (known.len() < MOST || known.contains_key(line))
             {
-                known.insert(line.trim().to_owned(), (address, Instant::now()));
+                known.insert(line.to_owned(), (address, Instant::now()));
             }
         }
     }
@@ -57,16 +57,18 @@ impl Discovery {
     /// take the nodes with it.
     pub(crate) async fn look(&mut self) -> Vec<Endpoint> {
         let mut all: Vec<Endpoint> = Vec::new();
+        let mut known = BTreeMap::new();
         for address in self.addresses.iter().chain(&self.learned.now()) {
             let mut found = match timeout(LOOKUP, address.resolve()).await {
                 Ok(Ok(found)) if !found.is_empty() => found,
                 _ => self.known.get(&address.to_string()).cloned().unwrap_or_default(),
             };
             found.sort_by_key(Endpoint::to_string);
-            self.known.insert(address.to_string(), found.clone());
+            known.insert(address.to_string(), found.clone());
             found.retain(|endpoint| !all.contains(endpoint));
             all.extend(found);
         }
+        self.known = known;
         all
     }
 
