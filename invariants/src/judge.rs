@@ -272,7 +272,14 @@ impl Judge {
             let (Some(from), Some(known)) = (from, known.get(&place[..])) else { continue };
             let begun = got.first().and_then(|got| if let Got::Attached(at) = got { *at } else { None });
             let mut times: HashMap<u64, u64> = HashMap::new();
-            got.iter().filter_map(Got::event).for_each(|event| *times.entry(event.seq).or_default() += 1);
+            for got in got {
+                match got {
+                    // What lies above its cursor a device has not, or not any more.
+                    Got::Attached(at) => times.retain(|seq, _| at.is_some_and(|at| *seq <= at)),
+                    Got::Event(event) => *times.entry(event.seq).or_default() += 1,
+                    Got::Skipped { .. } => {}
+                }
+            }
             let skipped = |seq| got.iter().any(|got| got.skips(seq));
             for seq in known.range(from.max(begun.map_or(0, |cursor| cursor + 1))..) {
                 let times = times.get(seq).copied().unwrap_or(0);
@@ -364,6 +371,26 @@ mod tests {
         // What one must get is only promised to those who are members.
         judge.attached("c", "bob", "watch", Some(0));
         assert_eq!(violated(&judge), ["STREAM-3"]);
+    }
+
+    #[test]
+    fn what_a_device_lost_it_gets_again_and_nothing_else() {
+        let again = |cursor: Option<u64>, skipped: u64, events: &[u64]| {
+            let mut judge = observed(&[1, 2, 3], &[1, 2, 3]);
+            judge.attached("c", "bob", "", cursor);
+            if cursor.is_none() {
+                judge.skipped("c", "bob", "", 1, skipped, true);
+            }
+            events.iter().for_each(|seq| judge.received("c", "bob", "", event(*seq)));
+            violated(&judge)
+        };
+        assert!(again(Some(3), 0, &[]).is_empty());
+        assert!(again(Some(1), 0, &[2, 3]).is_empty());
+        assert!(again(None, 0, &[1, 2, 3]).is_empty());
+        assert!(again(None, 2, &[3]).is_empty());
+        assert_eq!(again(Some(3), 0, &[3]), ["STREAM-1", "STREAM-2"]);
+        assert_eq!(again(Some(1), 0, &[2]), ["STREAM-2"]);
+        assert_eq!(again(None, 0, &[1, 2]), ["STREAM-2"]);
     }
 
     #[test]
