@@ -246,11 +246,12 @@ impl Delivery {
     /// deadline, when what was not taken is cut off.
     pub async fn shutdown(self: &Arc<Self>, deadline: Duration) {
         let streams: Vec<Arc<Stream>> = self.attached.close();
+        // As few wait as the others can bear: whoever does hears nothing meanwhile.
+        let spread = streams.len() as u64 * 1000 / u64::from(self.settings.reconnects_per_second.max(1));
+        let spread = self.settings.reconnect_ms.min(u32::try_from(spread).unwrap_or(u32::MAX));
         for stream in &streams {
-            let reconnect = v1::Reconnect {
-                after_ms: self.chance(self.settings.reconnect_ms),
-                reason: "the node goes away".into(),
-            };
+            let reconnect =
+                v1::Reconnect { after_ms: self.chance(spread), reason: "the node goes away".into() };
             stream.outbox.put(frame::control(attach_response::Frame::Reconnect(reconnect)));
             stream.outbox.end(going_away());
             self.detach(stream, "shutdown");

@@ -81,7 +81,11 @@ pub struct Settings {
     #[config(default = 30000, env = "NEXUS_CORE_DELIVERY_CHECK_MS")]
     pub check_ms: u64,
 
-    /// Milliseconds over which clients are asked to spread their return when this node goes away.
+    /// Clients per second that are asked to return when this node goes away. Each is without a stream until its turn.
+    #[config(default = 2000, env = "NEXUS_CORE_DELIVERY_RECONNECTS_PER_SECOND")]
+    pub reconnects_per_second: u32,
+
+    /// Milliseconds within which all of them are asked to return, however many they are.
     #[config(default = 5000, env = "NEXUS_CORE_DELIVERY_RECONNECT_MS")]
     pub reconnect_ms: u32,
 
@@ -119,6 +123,7 @@ impl Default for Settings {
             conversations_per_stream: 50_000,
             memberships_ms: 60_000,
             check_ms: 30_000,
+            reconnects_per_second: 2000,
             reconnect_ms: 5000,
             presence_members: 200,
             presence_conversations: 200,
@@ -129,7 +134,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Every setting's name and value, with its least and its greatest.
-    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 22] {
+    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 23] {
         [
             ("queue_bytes", self.queue_bytes as u64, 4 << 10, 1 << 30),
             ("heartbeat_ms", self.heartbeat_ms, 1000, 20_000),
@@ -149,6 +154,7 @@ impl Settings {
             ("conversations_per_stream", self.conversations_per_stream as u64, 1, 1_000_000),
             ("memberships_ms", self.memberships_ms, 1000, 3_600_000),
             ("check_ms", self.check_ms, 0, 3_600_000),
+            ("reconnects_per_second", u64::from(self.reconnects_per_second), 1, 1_000_000),
             ("reconnect_ms", u64::from(self.reconnect_ms), 0, 600_000),
             ("presence_members", u64::from(self.presence_members), 0, 100_000),
             ("presence_conversations", self.presence_conversations as u64, 1, 10_000),
