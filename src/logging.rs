@@ -3,12 +3,19 @@
 use crate::config::Log;
 use std::{
     io::{IsTerminal as _, stderr},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tracing_subscriber::EnvFilter;
 
 /// Whether what is written to standard error is read by programs.
 static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Puts another filter in use; false if there is no log any more.
+type Refilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+static REFILTER: OnceLock<Refilter> = OnceLock::new();
 
 /// Starts logging.
 pub fn start(log: &Log) -> anyhow::Result<()> {
@@ -16,8 +23,18 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     let filter = filter(log).map_err(anyhow::Error::msg)?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     let subscriber = subscriber.with_ansi(stderr().is_terminal());
-    let started = if json { subscriber.json().flatten_event(true).try_init() } else { subscriber.try_init() };
+    let (started, refilter): (_, Refilter) = if json {
+        let subscriber = subscriber.json().flatten_event(true).with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        (subscriber.try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+    } else {
+        let subscriber = subscriber.with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        (subscriber.try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+    };
     started.map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))?;
+    // A log is started once.
+    REFILTER.set(refilter).ok();
     JSON.store(json, Ordering::Relaxed);
     if json {
         std::panic::set_hook(Box::new(
@@ -25,6 +42,12 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Logs by another `log.filter` from now on.
+pub fn refilter(log: &Log) -> Result<(), String> {
+    let filter = filter(log)?;
+    REFILTER.get().filter(|put| put(filter)).map(|_| ()).ok_or_else(|| "the log is not there".into())
 }
 
 /// What is logged, or what is wrong with the setting.

@@ -110,7 +110,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::read(arguments.config.as_deref(), role)?;
     match command {
         Command::Config | Command::Chat(_) | Command::Check(_) => Ok(()),
-        Command::Serve | Command::Core | Command::Gateway => serve::run(config, role),
+        Command::Serve | Command::Core | Command::Gateway => {
+            serve::run(config, arguments.config.as_deref(), role)
+        }
         Command::Token(options) => token::run(&config, &options),
         Command::Rebuild => rebuild::run(&config),
     }

@@ -13,6 +13,7 @@ use nexus_gateway::{Gateway, Running};
 use prometheus::Registry;
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,14 +24,14 @@ const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
 /// How often edge and core are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Serves until SIGINT or SIGTERM; SIGHUP reads the certificate again.
-pub fn run(mut config: Config, role: Role) -> anyhow::Result<()> {
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the certificate and the configuration, which came from `path`, again.
+pub fn run(mut config: Config, path: Option<&Path>, role: Role) -> anyhow::Result<()> {
     #[allow(clippy::disallowed_methods, reason = "how long the start took, before there is a runtime")]
     let begun = Instant::now();
     logging::start(&config.log)?;
     files::fit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("core").enable_all().build()?;
-    runtime.block_on(serve(config, role, begun))
+    runtime.block_on(serve(config, path, role, begun))
 }
 
 /// What runs.
@@ -86,7 +87,7 @@ impl Parts {
     }
 }
 
-async fn serve(config: Config, role: Role, begun: Instant) -> anyhow::Result<()> {
+async fn serve(mut config: Config, path: Option<&Path>, role: Role, begun: Instant) -> anyhow::Result<()> {
     // Whoever stops us while we start shall not be ignored.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hangup = signal(SignalKind::hangup())?;
@@ -102,7 +103,7 @@ async fn serve(config: Config, role: Role, begun: Instant) -> anyhow::Result<()>
         tokio::select! {
             _ = interrupt.recv() => break None,
             _ = terminate.recv() => break None,
-            _ = hangup.recv() => parts.gateway.iter().for_each(Running::reload_certificate),
+            _ = hangup.recv() => reload(&mut config, path, role, &parts).await,
             _ = look.tick() => match parts.ended() {
                 None => {}
                 ended => break ended,
@@ -124,6 +125,34 @@ async fn serve(config: Config, role: Role, begun: Instant) -> anyhow::Result<()>
         None => Ok(()),
         Some(part) => bail!("the {part} ended by itself, which is a mistake of ours; the log says more"),
     }
+}
+
+async fn reload(running: &mut Config, path: Option<&Path>, role: Role, parts: &Parts) {
+    parts.gateway.iter().for_each(Running::reload_certificate);
+    match follow(running, path, role, parts).await {
+        Ok(()) => tracing::info!("the configuration was read again and is in use"),
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the configuration stays as it was")
+        }
+    }
+}
+
+/// Takes what the configuration says now in use, as a whole or not at all.
+async fn follow(running: &mut Config, path: Option<&Path>, role: Role, parts: &Parts) -> anyhow::Result<()> {
+    let mut now = Config::read(path, role)?;
+    files::fit(&mut now);
+    if role.has_core() && now.core != running.core {
+        bail!("[core] can't be changed while a chat node runs; restart it");
+    }
+    if now.log.format != running.log.format {
+        bail!("log.format can't be changed while the process runs; restart it");
+    }
+    if let Some(gateway) = &parts.gateway {
+        gateway.reload(now.gateway.clone()).await?;
+    }
+    logging::refilter(&now.log).map_err(anyhow::Error::msg)?;
+    *running = now;
+    Ok(())
 }
 
 fn tokens(config: &Config) -> anyhow::Result<nexus_core::api::development::TokenMaker> {

@@ -40,7 +40,7 @@ impl FromStr for Mode {
 }
 
 /// The chat node: the log, conversations, and their delivery.
-#[derive(Debug, Clone, Derive)]
+#[derive(Debug, Clone, PartialEq, Eq, Derive)]
 pub struct Config {
     /// `development` or `production`. Development hands out tokens and has a lobby where everybody meets.
     #[config(default = "development", env = "NEXUS_CORE_MODE")]
@@ -108,7 +108,7 @@ pub struct Config {
 }
 
 /// When a log's buckets close, and how far back retries are known.
-#[derive(Debug, Clone, Derive)]
+#[derive(Debug, Clone, PartialEq, Eq, Derive)]
 pub struct Log {
     /// Hours after which a bucket is closed.
     #[config(default = 168, env = "NEXUS_CORE_LOG_BUCKET_HOURS")]
@@ -132,7 +132,7 @@ pub struct Log {
 }
 
 /// Limits of conversations.
-#[derive(Debug, Clone, Derive)]
+#[derive(Debug, Clone, PartialEq, Eq, Derive)]
 pub struct Conversation {
     /// Members of a group.
     #[config(default = 10000, env = "NEXUS_CORE_CONVERSATION_GROUP_MEMBERS")]

@@ -5,8 +5,8 @@ use crate::{
     Assets, Clock, Config,
     metrics::Metrics,
     policy::{
-        Action, Decision, Keys, Parts, Protocol, Reply, RequestHead, Stack, fuzz_jwks, is_name, render,
-        stack, trailer_frame, trailer_status,
+        Action, Decision, Keys, Layers, Parts, Places, Protocol, Reply, RequestHead, fuzz_jwks, is_name,
+        layers, render, trailer_frame, trailer_status,
     },
     proxy::fuzz_http1_head,
 };
@@ -37,10 +37,10 @@ const NOW_MS: i64 = 1_700_000_000_000;
 
 std::thread_local! {
     /// Without and with proxies in front.
-    static STACKS: [Stack; 2] = [0, 2].map(made);
+    static STACKS: [Layers; 2] = [0, 2].map(made);
 }
 
-fn made(trusted_hops: usize) -> Stack {
+fn made(trusted_hops: usize) -> Layers {
     let Ok(mut config) = Config::builder().load() else { panic!("the defaults are a configuration") };
     config.trusted_hops = trusted_hops;
     // Limits are not what is looked at.
@@ -48,7 +48,8 @@ fn made(trusted_hops: usize) -> Stack {
     let Ok(metrics) = Metrics::new(&prometheus::Registry::new()) else { panic!("the registry is empty") };
     let keys = Arc::new(Keys::new(&config.auth, Some(SECRET), None));
     let assets = Assets::none().with("/index.html", "page").with("/assets/index-DiwrgTda.js", "script");
-    stack(&config, Parts { assets, keys, clock: Clock::from_fn(|| NOW_MS), metrics, https_port: 8443 })
+    let clock = Clock::from_fn(|| NOW_MS);
+    layers(&config, keys, &Parts { assets, clock, metrics, https_port: 8443, places: Places::default() })
 }
 
 fn decide(head: RequestHead, behind_proxies: bool) -> Decision {

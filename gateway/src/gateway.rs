@@ -3,10 +3,11 @@
 use crate::{
     Assets, Clock,
     admin::Admin,
-    config::{Auth, Config},
+    config::Config,
     metrics::Metrics,
-    policy::{self, KeySet, Keys, Source},
+    policy::{self, Places, open_keys},
     proxy::{self, Bound, Plan, Server},
+    reload::{InUse, ReloadError},
     routing::{self, Discovery, Learned, Upstreams},
     tls::{Keeper, TlsError, Towards},
 };
@@ -73,6 +74,7 @@ pub struct Running {
     draining: watch::Sender<bool>,
     upstreams: Upstreams,
     keeper: Arc<Keeper>,
+    in_use: InUse,
     addresses: Addresses,
     local_ca: Option<PathBuf>,
     /// The admin address, health checks, renewals. They end when this is dropped, after everything else.
@@ -126,27 +128,25 @@ impl Gateway {
         let metrics = Metrics::new(registry)?;
         metrics.publish_limits(&config.limits);
         let keeper = Keeper::open(&config.tls, clock.clone(), metrics.clone()).map_err(StartError::from);
-        let (keeper, (keys, key_set)) = match (keeper, keys(&config.auth, &metrics).await) {
+        let (keeper, keys) = match (keeper, open_keys(&config.auth, &metrics).await.map_err(StartError::Auth))
+        {
             (Ok(keeper), Ok(keys)) => (Arc::new(keeper), keys),
             (Err(tls), Err(auth)) => return Err(StartError::Config(vec![tls.to_string(), auth.to_string()])),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let towards = Towards::open(&config.upstream).map_err(StartError::Upstream)?.map(Arc::new);
-        // The addresses were checked with everything else.
         let learned: Arc<Learned> = Arc::default();
-        let named = config.upstreams.iter().filter_map(|text| text.parse().ok()).collect();
-        let mut discovery = Discovery::new(named, learned.clone());
-        let nodes = discovery.look().await;
-        let upstreams = Upstreams::new(nodes.clone(), metrics.clone());
         let parts = policy::Parts {
             assets,
-            keys: Arc::new(keys),
             clock: clock.clone(),
             metrics: metrics.clone(),
-            https_port: config.public_port.unwrap_or(addresses.https.port()),
+            https_port: addresses.https.port(),
+            places: Places::default(),
         };
-        let stack = policy::stack(&config, parts);
-
+        let in_use = InUse::new(config.clone(), parts, keys);
+        let mut discovery = Discovery::new(in_use.named(), learned.clone());
+        let nodes = discovery.look().await;
+        let upstreams = Upstreams::new(nodes.clone(), metrics.clone());
         let (draining, is_draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let health = Duration::from_millis(config.upstream.health_ms);
@@ -159,10 +159,6 @@ impl Gateway {
         }
         let (kept, every) = (keeper.clone(), Duration::from_secs(config.tls.reload_s));
         tasks.spawn(async move { kept.keep(every).await });
-        if let Some(set) = key_set {
-            let every = Duration::from_secs(config.auth.jwks_refresh_s);
-            tasks.spawn(async move { set.keep_fresh(every).await });
-        }
         if let Some(admin) = admin {
             let answers =
                 Admin { registry: registry.clone(), upstreams: upstreams.clone(), draining: is_draining };
@@ -179,14 +175,14 @@ impl Gateway {
             https,
             redirect,
             keeper: keeper.clone(),
-            stack,
+            stack: in_use.stack(),
             upstreams: upstreams.clone(),
             towards,
             clock,
             metrics,
         };
         let server = Server::start(plan).map_err(StartError::Thread)?;
-        Ok(Running { server, draining, upstreams, keeper, addresses, local_ca, _tasks: tasks })
+        Ok(Running { server, draining, upstreams, keeper, in_use, addresses, local_ca, _tasks: tasks })
     }
 }
 
@@ -196,43 +192,6 @@ fn bind(setting: &'static str, address: SocketAddr) -> Result<Bound, StartError>
 
 fn bind_some(setting: &'static str, address: Option<SocketAddr>) -> Result<Option<Bound>, StartError> {
     address.map(|address| bind(setting, address)).transpose()
-}
-
-async fn keys(config: &Auth, metrics: &Metrics) -> Result<(Keys, Option<Arc<KeySet>>), StartError> {
-    let secret = match (&config.secret, &config.secret_file) {
-        (Some(secret), _) => Some(secret.clone().into_bytes()),
-        (None, Some(path)) => {
-            let read = std::fs::read(path)
-                .map_err(|error| StartError::Auth(format!("{}: {error}", path.display())))?;
-            let secret = read.trim_ascii_end().to_vec();
-            if secret.len() < 32 {
-                let reason =
-                    format!("{}: the secret is too short to be safe; 32 bytes or more", path.display());
-                return Err(StartError::Auth(reason));
-            }
-            Some(secret)
-        }
-        (None, None) => None,
-    };
-    let set = match &config.jwks {
-        Some(place) => {
-            let source = Source::new(place, config.jwks_ca.as_deref())
-                .map_err(|e| StartError::Auth(format!("jwks: {e}")))?;
-            let is_file = matches!(source, Source::File(_));
-            let set = Arc::new(KeySet::new(source, metrics.clone()));
-            match set.refresh().await {
-                Ok(()) => {}
-                // A file is ours to get right; an issuer that is down comes back.
-                Err(reason) if is_file => return Err(StartError::Auth(format!("jwks: {reason}"))),
-                Err(reason) => {
-                    tracing::warn!(%reason, "the key set could not be read yet; it is tried again")
-                }
-            }
-            Some(set)
-        }
-        None => None,
-    };
-    Ok((Keys::new(config, secret.as_deref(), set.clone()), set))
 }
 
 impl StartError {
@@ -261,9 +220,15 @@ impl Running {
         &self.upstreams
     }
 
-    /// Reads the certificate again, as on SIGHUP. Connections that stand are not touched.
+    /// Reads the certificate again. Connections that stand are not touched.
     pub fn reload_certificate(&self) {
         self.keeper.reload();
+    }
+
+    /// Takes another configuration in use, as a whole or not at all. Requests and streams under way go on as they began;
+    /// rate limits begin anew.
+    pub async fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        self.in_use.reload(config).await
     }
 
     /// Open client connections.

@@ -3,6 +3,7 @@
 //! A request goes down this list, and its answer up again:
 //!
 //! - `gateway.rs`: starting and ending; the public interface
+//! - `reload.rs`: what can be changed meanwhile
 //! - `config/`: the section `[gateway]`
 //! - `proxy/`: Pingora, kept apart. It reads requests, asks the policy, moves bytes
 //! - `policy/`: what to do with a request, as Tower layers over its head
@@ -31,6 +32,7 @@ mod gateway;
 mod metrics;
 mod policy;
 mod proxy;
+mod reload;
 mod routing;
 mod tls;
 
@@ -38,5 +40,6 @@ pub use assets::Assets;
 pub use clock::Clock;
 pub use config::Config;
 pub use gateway::{Addresses, Drained, Gateway, Running, StartError};
+pub use reload::ReloadError;
 pub use routing::{Address, BadAddress, Endpoint, Upstreams};
 pub use tls::TlsError;

@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     pub certificate_expiry: Gauge,
     /// Reloads of the certificate, by result.
     pub certificate_reloads: IntCounterVec,
+    /// Reloads of the configuration, by result.
+    pub config_reloads: IntCounterVec,
     /// Refreshes of the key set, by result.
     pub jwks_refreshes: IntCounterVec,
     /// Keys in the key set.
@@ -162,6 +164,11 @@ impl Metrics {
             certificate_reloads: make.counters(
                 "nexus_gateway_certificate_reloads_total",
                 "Certificates read again, by result (ok, error).",
+                &["result"],
+            )?,
+            config_reloads: make.counters(
+                "nexus_gateway_config_reloads_total",
+                "Configurations read again, by result (ok, error).",
                 &["result"],
             )?,
             jwks_refreshes: make.counters(

@@ -29,7 +29,7 @@ pub struct Config {
 }
 
 /// The log of the process.
-#[derive(Debug, Clone, confique::Config)]
+#[derive(Debug, Clone, PartialEq, Eq, confique::Config)]
 pub struct Log {
     /// `human`, `json`, or `auto`: human on a terminal, JSON elsewhere.
     #[config(default = "auto", env = "NEXUS_LOG_FORMAT")]

@@ -5,7 +5,7 @@
 //! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
 //! - [`roles`]: edge and chat node in processes of their own.
 //! - [`stop`]: how it ends. [`disk`], [`torn`], [`damage`], [`files`], [`clock`], [`vanish`]: faults of the machine.
-//! - [`certificate`]: a new one while it runs.
+//! - [`certificate`], [`reload`]: a new certificate, or configuration, while it runs.
 //! - [`documents`]: that what is written for operators is true.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,6 +19,7 @@ mod disk;
 mod documents;
 mod durability;
 mod files;
+mod reload;
 mod roles;
 mod server;
 mod start;

@@ -10,7 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use uuid::Uuid;
 
 /// Limits of requests.
-#[derive(Debug, Clone, Config)]
+#[derive(Debug, Clone, PartialEq, Eq, Config)]
 pub struct Limits {
     /// Bytes of a message's encoded content.
     #[config(default = 32768, env = "NEXUS_CORE_LIMITS_CONTENT_BYTES")]

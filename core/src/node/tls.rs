@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 /// Who this node is to the edges, and who they are to it. Needed with `core.listen`, all three.
-#[derive(Debug, Clone, Default, Derive)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Derive)]
 pub struct Tls {
     /// This node's certificate chain, PEM, its own first; it names the address that edges connect to. Read again when
     /// it changes.

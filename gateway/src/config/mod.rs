@@ -4,8 +4,10 @@
 //! - `parts.rs`: the sections below it
 //! - `types.rs`: values that are more than a number
 //! - `validate.rs`: the whole configuration checked at once
+//! - `reload.rs`: which of it can be changed while the edge runs
 
 mod parts;
+mod reload;
 mod types;
 mod validate;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Certificates.
-#[derive(Debug, Clone, confique::Config)]
+#[derive(Debug, Clone, PartialEq, confique::Config)]
 pub struct Tls {
     /// Where development keeps its certificate authority: `ca.pem` (give it to browsers) and `ca.key`.
     #[config(default = "data/tls", env = "NEXUS_GATEWAY_TLS_DIRECTORY")]
@@ -31,7 +31,7 @@ pub struct Tls {
 }
 
 /// Who may call. At least one of a secret and a key set is needed.
-#[derive(Clone, confique::Config)]
+#[derive(Clone, PartialEq, confique::Config)]
 pub struct Auth {
     /// The secret of tokens signed with HS256, at least 32 bytes. Prefer `secret_file`.
     #[config(env = "NEXUS_GATEWAY_AUTH_SECRET")]
@@ -81,7 +81,7 @@ impl std::fmt::Debug for Auth {
 }
 
 /// How much anybody may ask for. Rates are per second, bursts are what may come at once.
-#[derive(Debug, Clone, confique::Config)]
+#[derive(Debug, Clone, PartialEq, confique::Config)]
 pub struct Limits {
     /// Open connections in all.
     #[config(default = 50_000, env = "NEXUS_GATEWAY_LIMITS_CONNECTIONS")]
@@ -156,7 +156,7 @@ pub struct Limits {
 }
 
 /// How long anything may take, in seconds.
-#[derive(Debug, Clone, confique::Config)]
+#[derive(Debug, Clone, PartialEq, confique::Config)]
 pub struct Timeouts {
     /// From the first byte of a request's header to its last (HTTP/1.1), for the HTTP/2 preface, and for TLS.
     #[config(default = 10, env = "NEXUS_GATEWAY_TIMEOUTS_HEAD_S")]
@@ -184,7 +184,7 @@ pub struct Timeouts {
 }
 
 /// Connections to the chat nodes.
-#[derive(Debug, Clone, confique::Config)]
+#[derive(Debug, Clone, PartialEq, confique::Config)]
 pub struct Upstream {
     /// The certificate chain that this edge shows to nodes at https:// addresses, PEM, its own first. Read again when it
     /// changes, as `key` and `ca` are.
@@ -237,7 +237,7 @@ pub struct Upstream {
 }
 
 /// Browsers on pages of other origins. The edge's own page needs nothing here.
-#[derive(Debug, Clone, confique::Config)]
+#[derive(Debug, Clone, PartialEq, confique::Config)]
 pub struct Cors {
     /// Origins that may call, such as "https://app.example", or "*". Tokens travel in a header and never in a
     /// cookie, so "*" gives away nothing by itself.
@@ -254,7 +254,7 @@ pub struct Cors {
 }
 
 /// The web page.
-#[derive(Debug, Clone, confique::Config)]
+#[derive(Debug, Clone, PartialEq, confique::Config)]
 pub struct Page {
     /// What the page may load, run and talk to.
     #[config(

@@ -1,10 +1,9 @@
 //! What the stack answers.
 
-use super::{head::Protocol, method::Class};
+use super::{head::Protocol, method::Class, shed::Place};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::{net::IpAddr, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The answer to one request.
 pub(crate) struct Decision {
@@ -35,7 +34,7 @@ pub(crate) struct Forward {
     /// When the token expires, in Unix milliseconds.
     pub expires_ms: Option<i64>,
     /// Its place among the requests in progress, given back when it is dropped.
-    pub _permit: Option<OwnedSemaphorePermit>,
+    pub _place: Option<Place>,
 }
 
 /// An answer made here.

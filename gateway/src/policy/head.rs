@@ -4,10 +4,10 @@
 use super::{
     decision::{Action, Decision, Facts, Reply},
     method::MethodPath,
+    shed::Place,
 };
 use http::{HeaderMap, Method, header};
 use std::{net::IpAddr, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct RequestHead {
     pub http2: bool,
     pub facts: Facts,
     /// Its place among the requests in progress, once it has one.
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub place: Option<Place>,
 }
 
 impl RequestHead {
@@ -74,7 +74,7 @@ impl RequestHead {
             secure: true,
             http2: true,
             facts,
-            permit: None,
+            place: None,
         }
     }
 

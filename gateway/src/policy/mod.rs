@@ -8,10 +8,12 @@
 //!   `rate_limit/` (by address), `redirect.rs`, `pages.rs`, `served.rs`, `authenticate/`, `rate_limit/` (by
 //!   user and class), `shed.rs`
 //! - `route.rs`: the service at the bottom, which forwards
+//! - `current.rs`: the stack in use, which a reload replaces
 
 mod authenticate;
 mod client_address;
 mod cors;
+mod current;
 mod decision;
 mod gate;
 mod head;
@@ -28,13 +30,15 @@ mod shed;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use authenticate::fuzz_jwks;
-pub(crate) use authenticate::{KeySet, Keys, Source};
+pub(crate) use authenticate::{KeySet, Keys, open as open_keys};
+pub(crate) use current::Stack;
 pub(crate) use decision::{Action, Decision, Facts, Forward, Reply};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use head::is_name;
 pub(crate) use head::{Protocol, RequestHead};
 pub(crate) use method::Class;
 pub(crate) use reply::{render, trailer_frame, trailer_status, trailers, unavailable};
+pub(crate) use shed::Places;
 
 use crate::{Assets, Clock, config::Config, metrics::Metrics};
 use gate::gate;
@@ -42,34 +46,35 @@ use std::{convert::Infallible, sync::Arc};
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 
 /// The whole policy. It has an answer for everything, so it can't fail.
-pub(crate) type Stack = BoxCloneSyncService<RequestHead, Decision, Infallible>;
+pub(crate) type Layers = BoxCloneSyncService<RequestHead, Decision, Infallible>;
 
 /// What the layers need that is not in the configuration.
 pub(crate) struct Parts {
     pub assets: Assets,
-    pub keys: Arc<Keys>,
     pub clock: Clock,
     pub metrics: Metrics,
-    /// The port of HTTPS as clients see it.
+    /// The port where HTTPS is served.
     pub https_port: u16,
+    pub places: Places,
 }
 
 /// Puts the layers together. `config` has been validated.
-pub(crate) fn stack(config: &Config, parts: Parts) -> Stack {
+pub(crate) fn layers(config: &Config, keys: Arc<Keys>, parts: &Parts) -> Layers {
     let limits = &config.limits;
-    BoxCloneSyncService::new(
+    let https_port = config.public_port.unwrap_or(parts.https_port);
+    Layers::new(
         ServiceBuilder::new()
             .layer(gate("request_id", request_id::Assign::default()))
             .layer(gate("client_address", client_address::Find { trusted_hops: config.trusted_hops }))
             .layer(security::SecurityHeaders::new(config))
             .layer(cors::Cors::new(config))
             .layer(gate("address_limit", rate_limit::ByAddress::new(limits, parts.metrics.clone())))
-            .layer(gate("redirect", redirect::ToHttps { port: parts.https_port }))
-            .layer(gate("page", pages::Pages::new(parts.assets)))
+            .layer(gate("redirect", redirect::ToHttps { port: https_port }))
+            .layer(gate("page", pages::Pages::new(parts.assets.clone())))
             .layer(gate("served", served::Served::new(config.mode)))
-            .layer(authenticate::Authenticate::new(parts.keys, parts.clock))
+            .layer(authenticate::Authenticate::new(keys, parts.clock.clone()))
             .layer(gate("user_limit", rate_limit::ByUser::new(limits, parts.metrics.clone())))
-            .layer(gate("shed", shed::Shed::new(limits)))
+            .layer(gate("shed", shed::Shed::new(limits, parts.places.clone())))
             .service(route::Route::new(&config.timeouts)),
     )
 }

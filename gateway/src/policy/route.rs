@@ -57,7 +57,7 @@ impl Route {
             headers: headers(head),
             silence,
             expires_ms: head.facts.identity.as_ref().map(|identity| identity.expires_ms),
-            _permit: head.permit.take(),
+            _place: head.place.take(),
         }
     }
 }

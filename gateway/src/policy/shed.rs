@@ -1,5 +1,5 @@
-//! Sheds load beyond what may be in progress. Tower's own limit ends with the decision; this one's permit
-//! travels with the request and is given back when the request ends, hours later for a stream.
+//! Sheds load beyond what may be in progress. Tower's own limit ends with the decision; here a request's place
+//! travels with it and is given back when it ends, hours later for a stream.
 
 use super::{
     decision::{Facts, Reply},
@@ -9,45 +9,70 @@ use super::{
     reply::unavailable,
 };
 use crate::config::Limits;
-use std::{sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// What a shed client is told to wait. Its own jitter spreads it.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What is in progress at an edge. It outlives a reload, which changes only how much may be.
+#[derive(Clone, Default)]
+pub(crate) struct Places {
+    calls: Arc<AtomicUsize>,
+    public_calls: Arc<AtomicUsize>,
+    streams: Arc<AtomicUsize>,
+}
+
+/// A place among the requests in progress, given back when it is dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let one_more = |now| (now < most).then_some(now + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Place(taken.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The layer's check.
 pub(crate) struct Shed {
-    calls: Arc<Semaphore>,
-    public_calls: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    taken: Places,
+    calls: usize,
+    public_calls: usize,
+    streams: usize,
 }
 
 impl Shed {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let semaphore = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
-        Shed {
-            calls: semaphore(limits.calls),
-            public_calls: semaphore(limits.public_calls),
-            streams: semaphore(limits.streams),
-        }
+    pub(crate) fn new(limits: &Limits, taken: Places) -> Self {
+        Shed { taken, calls: limits.calls, public_calls: limits.public_calls, streams: limits.streams }
     }
 
-    fn permit(&self, facts: &Facts) -> Option<OwnedSemaphorePermit> {
-        let semaphore = match (&facts.identity, facts.class) {
+    fn place(&self, facts: &Facts) -> Option<Place> {
+        match (&facts.identity, facts.class) {
             // Strangers can fill their own places only.
-            (None, _) => &self.public_calls,
-            (Some(_), Some(Class::Stream)) => &self.streams,
-            (Some(_), _) => &self.calls,
-        };
-        semaphore.clone().try_acquire_owned().ok()
+            (None, _) => Place::take(&self.taken.public_calls, self.public_calls),
+            (Some(_), Some(Class::Stream)) => Place::take(&self.taken.streams, self.streams),
+            (Some(_), _) => Place::take(&self.taken.calls, self.calls),
+        }
     }
 }
 
 impl Check for Shed {
     fn check(&self, head: &mut RequestHead) -> Result<(), Reply> {
-        match self.permit(&head.facts) {
-            Some(permit) => {
-                head.permit = Some(permit);
+        match self.place(&head.facts) {
+            Some(place) => {
+                head.place = Some(place);
                 Ok(())
             }
             None => Err(Reply::Status(unavailable("too much is going on here; try again shortly", RETRY))),

@@ -8,13 +8,20 @@ use http::{HeaderMap, Method};
 use tower::ServiceExt;
 
 fn stack_with(change: impl FnOnce(&mut Config)) -> Stack {
+    Stack::new(layers_with(&parts(), change))
+}
+
+fn parts() -> Parts {
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let clock = Clock::from_fn(|| 0);
+    Parts { assets: Assets::none(), clock, metrics, https_port: 8443, places: Places::default() }
+}
+
+fn layers_with(parts: &Parts, change: impl FnOnce(&mut Config)) -> Layers {
     let mut config = Config::builder().load().unwrap();
     change(&mut config);
-    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let keys = Arc::new(Keys::new(&config.auth, Some(&[7; 32]), None));
-    let parts =
-        Parts { assets: Assets::none(), keys, clock: Clock::from_fn(|| 0), metrics, https_port: 8443 };
-    stack(&config, parts)
+    layers(&config, keys, parts)
 }
 
 async fn ask(stack: &Stack, path: &str) -> Decision {
@@ -53,5 +60,20 @@ async fn what_is_in_progress_counts_until_its_decision_is_dropped() {
     assert_eq!(code(&first), None);
     assert_eq!(code(&ask(&stack, path).await), Some(tonic::Code::Unavailable));
     drop(first);
+    assert_eq!(code(&ask(&stack, path).await), None);
+}
+
+#[tokio::test]
+async fn what_is_in_progress_counts_across_a_reload() {
+    let parts = parts();
+    let stack = Stack::new(layers_with(&parts, |config| config.limits.public_calls = 1));
+    let path = "/grpc.health.v1.Health/Check";
+    let first = ask(&stack, path).await;
+    assert_eq!(code(&first), None);
+    stack.replace(layers_with(&parts, |config| config.limits.public_calls = 2));
+    let second = ask(&stack, path).await;
+    assert_eq!(code(&second), None);
+    assert_eq!(code(&ask(&stack, path).await), Some(tonic::Code::Unavailable));
+    drop((first, second));
     assert_eq!(code(&ask(&stack, path).await), None);
 }

@@ -4,7 +4,10 @@
 use super::{Address, Endpoint, Upstreams};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 /// How long a name may take to be looked up. What it led to before stays in use meanwhile.
 const LOOKUP: Duration = Duration::from_secs(2);
@@ -41,7 +44,7 @@ impl Learned {
 
 /// Keeps the set of nodes in step with the names in the configuration, and with what nodes say of each other.
 pub(crate) struct Discovery {
-    addresses: Vec<Address>,
+    named: watch::Receiver<Vec<Address>>,
     learned: Arc<Learned>,
     /// What each name led to when it was looked up with success last.
     known: BTreeMap<String, Vec<Endpoint>>,
@@ -49,8 +52,8 @@ pub(crate) struct Discovery {
 
 impl Discovery {
     /// Of these addresses, of which none was looked up yet.
-    pub(crate) fn new(addresses: Vec<Address>, learned: Arc<Learned>) -> Self {
-        Self { addresses, learned, known: BTreeMap::new() }
+    pub(crate) fn new(named: watch::Receiver<Vec<Address>>, learned: Arc<Learned>) -> Self {
+        Self { named, learned, known: BTreeMap::new() }
     }
 
     /// Looks up every name. One that can't be looked up leads where it led before: a name server that is away must not
@@ -58,7 +61,8 @@ impl Discovery {
     pub(crate) async fn look(&mut self) -> Vec<Endpoint> {
         let mut all: Vec<Endpoint> = Vec::new();
         let mut known = BTreeMap::new();
-        for address in self.addresses.iter().chain(&self.learned.now()) {
+        let named = self.named.borrow_and_update().clone();
+        for address in named.iter().chain(&self.learned.now()) {
             let mut found = match timeout(LOOKUP, address.resolve()).await {
                 Ok(Ok(found)) if !found.is_empty() => found,
                 _ => self.known.get(&address.to_string()).cloned().unwrap_or_default(),
@@ -74,12 +78,14 @@ impl Discovery {
 
     /// Looks again and again, until dropped.
     pub(crate) async fn follow(mut self, upstreams: Upstreams, mut last: Vec<Endpoint>, every: Duration) {
-        if self.addresses.iter().all(|address| address.endpoint().is_some() && !address.is_tls()) {
-            // There is nothing that could change.
-            return;
-        }
         loop {
-            sleep(every).await;
+            let fixed = |address: &Address| address.endpoint().is_some() && !address.is_tls();
+            let still = self.named.borrow().iter().all(fixed);
+            tokio::select! {
+                // Addresses that can't lead elsewhere need no looking.
+                () = sleep(every), if !still => {}
+                changed = self.named.changed() => if changed.is_err() { return },
+            }
             let now = self.look().await;
             if now != last {
                 let labels: Vec<String> = now.iter().map(Endpoint::to_string).collect();
@@ -100,7 +106,8 @@ mod tests {
     async fn a_name_leads_to_all_its_addresses_and_keeps_them_when_it_is_lost() {
         let addresses = ["https://localhost:9000", "http://10.0.0.1:9000"];
         let addresses = addresses.map(|text| text.parse().unwrap()).to_vec();
-        let mut discovery = Discovery::new(addresses, Arc::default());
+        let named = watch::Sender::new(addresses);
+        let mut discovery = Discovery::new(named.subscribe(), Arc::default());
         let found = discovery.look().await;
         let of_name = |endpoint: &&Endpoint| matches!(endpoint, Endpoint::Tcp { name: Some(name), .. } if name == "localhost");
         assert!(found.iter().filter(of_name).count() >= 1, "{found:?}");
@@ -108,14 +115,15 @@ mod tests {
 
         let lost: Address = "https://lost.invalid:9000".parse().unwrap();
         discovery.known.insert(lost.to_string(), vec![found[0].clone()]);
-        discovery.addresses = vec![lost];
+        named.send_replace(vec![lost]);
         assert_eq!(discovery.look().await, vec![found[0].clone()]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nodes_that_others_speak_of_come_and_go() {
         let learned = Arc::new(Learned::default());
-        let mut discovery = Discovery::new(vec!["https://10.0.0.1:9000".parse().unwrap()], learned.clone());
+        let named = watch::Sender::new(vec!["https://10.0.0.1:9000".parse().unwrap()]);
+        let mut discovery = Discovery::new(named.subscribe(), learned.clone());
         learned.hear("https://10.0.0.1:9000\nhttps://10.0.0.2:9000\nhttp://10.0.0.3:9000\nnonsense\n");
         let labels = |found: Vec<Endpoint>| found.iter().map(Endpoint::to_string).collect::<Vec<_>>();
         let both = ["https://10.0.0.1:9000", "https://10.0.0.2:9000"];

@@ -2,8 +2,8 @@
 //!
 //! - `world.rs`: an edge and its nodes; `node.rs`: a small gRPC server; `client.rs`: clients and tokens
 //! - `calls.rs`: forwarding; `tokens.rs`: who may call; `web.rs`: browsers; `limits.rs`: rates and loads;
-//!   `upstreams.rs`: nodes that fail; `abuse.rs`: clients that misbehave; `lifecycle.rs`: start, reload, drain;
-//!   `log.rs`: what operators read
+//!   `upstreams.rs`: nodes that fail; `abuse.rs`: clients that misbehave; `lifecycle.rs`: start, renewal, drain;
+//!   `reload.rs`: another configuration; `log.rs`: what operators read
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod node;
+mod reload;
 mod tokens;
 mod upstreams;
 mod web;

@@ -20,6 +20,8 @@ pub const NOW: i64 = 1_800_000_000_000;
 
 pub struct World {
     pub edge: Running,
+    /// What it was started with.
+    pub config: Config,
     pub nodes: Vec<Node>,
     pub registry: prometheus::Registry,
     _directory: tempfile::TempDir,
@@ -47,8 +49,8 @@ impl World {
         let registry = prometheus::Registry::new();
         let hand = clock.clone();
         let clock_of_edge = Clock::from_fn(move || hand.load(Ordering::SeqCst));
-        let edge = Gateway::start_at(config, assets(), &registry, clock_of_edge).await.unwrap();
-        World { edge, nodes, registry, _directory: directory, clock }
+        let edge = Gateway::start_at(config.clone(), assets(), &registry, clock_of_edge).await.unwrap();
+        World { edge, config, nodes, registry, _directory: directory, clock }
     }
 
     pub fn ca(&self) -> Vec<u8> {

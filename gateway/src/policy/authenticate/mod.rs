@@ -5,18 +5,20 @@
 //! - `claims.rs`: what it must say
 //! - `keys.rs`: what it may be signed with
 //! - `jwks.rs`: the key set, and when it is read again; `source.rs`: where it is read from
+//! - `open.rs`: all of them, from the configuration
 
 mod bearer;
 mod claims;
 mod jwks;
 mod keys;
+mod open;
 mod source;
 
 pub(crate) use jwks::KeySet;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use jwks::fuzz as fuzz_jwks;
 pub(crate) use keys::Keys;
-pub(crate) use source::Source;
+pub(crate) use open::open;
 
 use super::{
     decision::{Decision, Identity, Reply},
