@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| TARGET(data));
 /// A file is a configuration, or every mistake in it is told.
 fn configuration(text: &[u8]) {
     fs::write(&*FILE, text).expect("the folder for temporary files can be written");
-    if let Err(mistakes) = config::Config::read(Some(&FILE)) {
+    if let Err(mistakes) = config::Config::read(Some(&FILE), config::Role::All) {
         assert!(mistakes.to_string().contains("\n  - "), "{mistakes}");
     }
 }
