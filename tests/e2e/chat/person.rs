@@ -13,6 +13,7 @@ use std::{
     num::NonZero,
     process::{Child, Command, ExitStatus},
     sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -28,6 +29,8 @@ pub struct Person {
     child: Child,
     terminal: File,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// Puts on the screen what the chat writes, to its last byte.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Person {
@@ -56,13 +59,13 @@ impl Person {
         drop(command);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(24), cells(80), 0)));
         let (mut output, seen) = (terminal.try_clone().unwrap(), screen.clone());
-        std::thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(read @ 1..) = output.read(&mut bytes) {
                 seen.lock().unwrap().process(&bytes[..read]);
             }
         });
-        Self { child, terminal, screen }
+        Self { child, terminal, screen, reader: Some(reader) }
     }
 
     pub fn types(&mut self, keys: &str) {
@@ -121,6 +124,7 @@ impl Person {
     pub fn leaves(mut self) -> ExitStatus {
         self.types(CONTROL_Q);
         let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
         assert!(!self.screen.lock().unwrap().screen().bracketed_paste());
         status
     }
