@@ -92,6 +92,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Two libraries for cryptography are in the program, so that rustls wouldn't know which to take.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        anyhow::bail!("another library for cryptography was chosen before the start");
+    }
     let command = arguments.command.unwrap_or(Command::Serve);
     if let Command::Config = command {
         print!("{}", config::example());

@@ -11,10 +11,15 @@ mod tools;
 
 pub use tools::missing;
 
-use crate::{ports, process::Process};
+use crate::{authority::Pair, ports, process::Process};
 use anyhow::Context as _;
 use rustix::process::Signal;
-use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -36,11 +41,33 @@ pub struct Settings {
     pub passwords: bool,
     /// The heap of each node, in MiB.
     pub heap_mib: u32,
+    /// Whether clients must encrypt.
+    pub tls: Option<Tls>,
+    /// `group` or `batch`: an answer means that it is on disk, as it must be in production; else `periodic`.
+    pub commitlog_sync: &'static str,
+    /// How nodes agree on conditional writes.
+    pub paxos_variant: &'static str,
+}
+
+/// Encryption between nodes and their clients, who must show certificates as well.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The nodes' certificate, which names their addresses, and its key.
+    pub pair: Pair,
+    /// Authorities of clients.
+    pub clients: PathBuf,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 1, passwords: false, heap_mib: 512 }
+        Self {
+            nodes: 1,
+            passwords: false,
+            heap_mib: 512,
+            tls: None,
+            commitlog_sync: "group",
+            paxos_variant: "v2",
+        }
     }
 }
 
@@ -95,7 +122,12 @@ impl Cassandra {
         let command = at.prepare().with_context(|| format!("prepare {name}"))?;
         let mut process = Process::start(&name, command, &folder.join("out.log"))?;
         let native = (address(node), self.native);
-        process.until(READY, async || answers(native).await).await.with_context(|| log_of(&folder))?;
+        let answers = async || match self.settings.tls {
+            None => answers(native).await,
+            // It would have to be spoken to in TLS.
+            Some(_) => listens(&folder) && TcpStream::connect(native).await.is_ok(),
+        };
+        process.until(READY, answers).await.with_context(|| log_of(&folder))?;
         if self.settings.passwords {
             // The first user is made after the port is open.
             process.until(READY, async || has_first_user(&folder)).await?;
@@ -147,6 +179,11 @@ async fn answers(native: (Ipv4Addr, u16)) -> bool {
         std::io::Result::Ok(head[4] == SUPPORTED)
     };
     matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(true)))
+}
+
+fn listens(folder: &Path) -> bool {
+    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
+    log.contains("Starting listening for CQL clients on")
 }
 
 fn has_first_user(folder: &Path) -> bool {

@@ -47,6 +47,10 @@ impl Login {
         if let Some(username) = &options.username {
             settings = settings.set_username(username);
         }
+        if options.tls {
+            // The library takes whatever is the process's own. A program has chosen before; in a test this is the choice.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let tls = options.tls.then(|| {
             let client_tls = match (&options.tls_cert, &options.tls_key) {
                 (Some(cert), Some(key)) => {

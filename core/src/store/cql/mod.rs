@@ -2,7 +2,7 @@
 //!
 //! - here: the port's calls.
 //! - `options`: what an operator can set.
-//! - `open`: connecting, and what is refused at a start.
+//! - `open`: connecting, and what is refused at a start. `tls`: encrypted. `server`: how the database's nodes are set.
 //! - `schema`, `migrations`: the tables, made once by whichever node comes first.
 //! - `statements`: every statement, prepared.
 //! - `client`: calls, bounded in time and counted.
@@ -37,8 +37,7 @@
 //! # What the database must be
 //!
 //! Cassandra 5 with `paxos_variant: v2`, `commitlog_sync: group` or `batch` (`periodic` acknowledges before it is on
-//! disk) and regular repair, or ScyllaDB. Connections are not encrypted: the driver's TLS brings a second library for
-//! cryptography into the whole program. So the database belongs into a network of its own, or behind a tunnel.
+//! disk) and regular repair, or ScyllaDB. `server` checks the first two.
 
 mod batch;
 mod cells;
@@ -52,7 +51,9 @@ mod options;
 mod retry;
 mod routing;
 mod schema;
+mod server;
 mod statements;
+mod tls;
 mod values;
 
 pub use open::OpenError;

@@ -7,6 +7,7 @@ use super::{
     options::{Options, Scope},
     schema::Schema,
     statements::{Levels, Statements},
+    tls,
 };
 use prometheus::Registry;
 use scylla::{
@@ -40,8 +41,31 @@ pub enum OpenError {
         /// Why not.
         error: std::io::Error,
     },
+    /// Its files can't be used.
+    #[error("core.cql.{0}")]
+    Tls(String),
+    /// The two ends don't take each other.
+    #[error("can't connect to the database at {nodes} with TLS: {trouble} ({why})")]
+    Handshake {
+        /// The nodes that were tried.
+        nodes: String,
+        /// What to do about it.
+        trouble: &'static str,
+        /// What the last one said.
+        why: String,
+    },
+    /// A node's own settings, which can break the promise.
+    #[error("the database's node {node} {problem}")]
+    Server {
+        /// Its address.
+        node: std::net::IpAddr,
+        /// What is wrong there, and what to do.
+        problem: &'static str,
+    },
     /// No node answers.
-    #[error("can't connect to the database at {nodes}: {why}; check core.cql.nodes, and that they run")]
+    #[error(
+        "can't connect to the database at {nodes}: {why}; check core.cql.nodes, core.cql.tls, and that they run"
+    )]
     Connect {
         /// The nodes that were tried.
         nodes: String,
@@ -156,6 +180,7 @@ async fn session(
     levels: &Levels,
     policy: Arc<dyn LoadBalancingPolicy>,
 ) -> Result<Session, OpenError> {
+    let tls = tls::configure(options).map_err(OpenError::Tls)?;
     // No speculative execution: a profile has none unless it is given one.
     let profile = ExecutionProfile::builder()
         .consistency(levels.quorum)
@@ -172,24 +197,33 @@ async fn session(
         .keepalive_interval(KEEPALIVE)
         .keepalive_timeout(SILENCE)
         .schema_agreement_timeout(options.schema_timeout())
-        .keyspaces_to_fetch([&options.keyspace]);
+        .keyspaces_to_fetch([&options.keyspace])
+        .tls_context(tls.clone());
     if let (Some(user), Some(path)) = (&options.username, &options.password_file) {
         let password = fs::read_to_string(path);
         let password = password.map_err(|error| OpenError::Password { path: path.clone(), error })?;
         builder = builder.user(user, password.trim_end_matches(['\r', '\n']));
     }
-    let connect = |why| OpenError::Connect { nodes: options.nodes.join(", "), why };
-    match timeout(options.connect_timeout() * CONNECTS, builder.build()).await {
-        Ok(Ok(session)) => Ok(session),
-        Ok(Err(error)) => Err(match log_in(&error) {
-            true => OpenError::LogIn {
+    let why = match timeout(options.connect_timeout() * CONNECTS, builder.build()).await {
+        Ok(Ok(session)) => return Ok(session),
+        Ok(Err(error)) if log_in(&error) => {
+            return Err(OpenError::LogIn {
                 user: options.username.clone().unwrap_or_else(|| "nobody".into()),
                 why: error.to_string(),
-            },
-            false => connect(error.to_string()),
-        }),
-        Err(_) => Err(connect(format!("no answer within {:?}", options.connect_timeout() * CONNECTS))),
-    }
+            });
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {:?}", options.connect_timeout() * CONNECTS),
+    };
+    let nodes = options.nodes.join(", ");
+    let trouble = match tls {
+        Some(tls) => tls::trouble(options, tls).await,
+        None => None,
+    };
+    Err(match trouble {
+        Some((trouble, why)) => OpenError::Handshake { nodes, trouble, why },
+        None => OpenError::Connect { nodes, why },
+    })
 }
 
 /// Whether a node refused the user. The error may stand at any depth.

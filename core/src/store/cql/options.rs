@@ -58,6 +58,28 @@ pub struct Options {
     #[config(env = "NEXUS_CORE_CQL_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
 
+    /// Whether to use TLS. Certificates of nodes must name the IP addresses that they are reached at, even where
+    /// `nodes` has names.
+    #[config(default = false, env = "NEXUS_CORE_CQL_TLS")]
+    pub tls: bool,
+
+    /// A PEM file with the authorities that the database's certificates are checked against, instead of the system's.
+    #[config(env = "NEXUS_CORE_CQL_TLS_CA")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// A PEM file with this node's certificate, where the database asks for one.
+    #[config(env = "NEXUS_CORE_CQL_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// A PEM file with that certificate's key.
+    #[config(env = "NEXUS_CORE_CQL_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Whether Cassandra may acknowledge before a write is on the disk (`commitlog_sync: periodic`). Then a power cut
+    /// at one of its nodes can lose what was acknowledged. Outside development it is refused without this.
+    #[config(default = false, env = "NEXUS_CORE_CQL_ALLOW_PERIODIC_SYNC")]
+    pub allow_periodic_sync: bool,
+
     /// Longest time in milliseconds to connect to a node.
     #[config(default = 5000, env = "NEXUS_CORE_CQL_CONNECT_TIMEOUT_MS")]
     pub connect_timeout_ms: u64,
@@ -86,6 +108,11 @@ impl Default for Options {
             scope: Scope::Global,
             username: None,
             password_file: None,
+            tls: false,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            allow_periodic_sync: false,
             connect_timeout_ms: 5000,
             request_timeout_ms: 5000,
             schema_timeout_ms: 120_000,
@@ -143,6 +170,12 @@ impl Options {
         if self.username.is_some() != self.password_file.is_some() {
             problems.push("username and password_file belong together: set both, or none".into());
         }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            problems.push("tls_cert and tls_key belong together: set both, or none".into());
+        }
+        if !self.tls && (self.tls_ca.is_some() || self.tls_cert.is_some()) {
+            problems.push("tls_ca and tls_cert are given, but tls is off".into());
+        }
         problems
     }
 
@@ -178,10 +211,11 @@ mod tests {
             keyspace: "Nexus".into(),
             scope: Scope::Local,
             username: Some("nexus".into()),
+            tls_cert: Some("certificate.pem".into()),
             connections: 0,
             ..Options::default()
         };
-        assert_eq!(wrong.problems().len(), 7);
+        assert_eq!(wrong.problems().len(), 9, "{:?}", wrong.problems());
         let wrong = Options { nodes: vec![], local_dc: Some("a'b".into()), ..Options::default() };
         assert_eq!(wrong.problems().len(), 2);
     }

@@ -10,6 +10,7 @@ use super::{
     migrations::{self, CURRENT},
     open::OpenError,
     options::{Options, Scope},
+    server,
     statements::Levels,
 };
 use crate::domain::hash::Fields;
@@ -79,6 +80,13 @@ impl Schema<'_> {
     /// Makes what is missing, waits for whoever else does, and refuses what can't keep the promise.
     pub async fn settle(&self) -> Result<(), OpenError> {
         let server = self.server().await?;
+        match server {
+            Server::Cassandra if !self.development => server::check(self.session, self.options).await?,
+            Server::Cassandra => {}
+            Server::Scylla { .. } => {
+                tracing::info!("the database is ScyllaDB, which doesn't show its settings: none is checked");
+            }
+        }
         self.make_keyspace(server).await?;
         self.check_replication().await?;
         self.change(&migrations::version_table(&self.table(VERSION), &self.id(server, VERSION))).await?;

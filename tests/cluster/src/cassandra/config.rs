@@ -60,7 +60,7 @@ impl At<'_> {
         let conf = self.folder.join("conf");
         fs::create_dir_all(&conf)?;
         fs::create_dir_all(self.folder.join("tmp"))?;
-        fs::write(conf.join("cassandra.yaml"), self.yaml())?;
+        fs::write(conf.join("cassandra.yaml"), self.yaml() + &self.encryption()?)?;
         fs::write(conf.join("logback.xml"), LOGBACK)?;
         let (lib, heap) = (tools::lib(), self.settings.heap_mib);
         let (conf, folder) = (conf.display(), self.folder.display());
@@ -108,7 +108,12 @@ impl At<'_> {
             true => ("PasswordAuthenticator", "CassandraAuthorizer"),
             false => ("AllowAllAuthenticator", "AllowAllAuthorizer"),
         };
-        // `group`: an answer means that it is on disk, as it must be in production.
+        let commitlog_period = match self.settings.commitlog_sync {
+            "group" => "commitlog_sync_group_window: 2ms",
+            "periodic" => "commitlog_sync_period: 10s",
+            _ => "",
+        };
+        let (commitlog_sync, paxos_variant) = (self.settings.commitlog_sync, self.settings.paxos_variant);
         format!(
             r#"cluster_name: nexus
 num_tokens: 4
@@ -126,8 +131,8 @@ data_file_directories: [ {folder}/data ]
 commitlog_directory: {folder}/commitlog
 saved_caches_directory: {folder}/saved_caches
 hints_directory: {folder}/hints
-commitlog_sync: group
-commitlog_sync_group_window: 2ms
+commitlog_sync: {commitlog_sync}
+{commitlog_period}
 commitlog_segment_size: 16MiB
 commitlog_total_space: 256MiB
 memtable_heap_space: 128MiB
@@ -141,8 +146,27 @@ auto_snapshot: false
 hinted_handoff_enabled: true
 authenticator: {authenticator}
 authorizer: {authorizer}
-paxos_variant: v2
+paxos_variant: {paxos_variant}
 "#
         )
+    }
+
+    /// How clients encrypt. Cassandra wants a certificate and its key in one file.
+    fn encryption(&self) -> anyhow::Result<String> {
+        let Some(tls) = &self.settings.tls else { return Ok(String::new()) };
+        let both = self.folder.join("conf/identity.pem");
+        fs::write(&both, fs::read_to_string(&tls.pair.key)? + &fs::read_to_string(&tls.pair.certificate)?)?;
+        let (both, clients) = (both.display(), tls.clients.display());
+        Ok(format!(
+            r#"client_encryption_options:
+  enabled: true
+  optional: false
+  require_client_auth: true
+  keystore: {both}
+  truststore: {clients}
+  ssl_context_factory:
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
+"#
+        ))
     }
 }

@@ -3,6 +3,7 @@
 //! One node serves all trials, each in a keyspace of its own. A trial that stops the node has it to itself.
 
 use crate::{
+    encrypted::{encrypted_connections_prove_both_ends, told},
     hold::Hold,
     store_port::{CHECKS, Promises, append, bucket, dedupe, id, place, user},
 };
@@ -90,11 +91,11 @@ impl Parts {
     }
 }
 
-async fn open(options: Options) -> CqlStore {
+pub async fn open(options: Options) -> CqlStore {
     CqlStore::connect(options, true, &Registry::new()).await.unwrap()
 }
 
-async fn refused(options: Options, development: bool) -> OpenError {
+pub async fn refused(options: Options, development: bool) -> OpenError {
     CqlStore::connect(options, development, &Registry::new()).await.err().expect("it opened")
 }
 
@@ -139,7 +140,7 @@ pub fn trials(parts: &Parts) -> Vec<Trial> {
         a_held_back_append_loses_against_a_seal, a_held_back_append_may_still_come,
         an_id_twice_never_reaches_the_database, four_nodes_make_one_schema, a_schema_of_the_future_is_refused,
         few_replicas_are_refused_in_production, a_time_to_live_is_refused, another_scope_is_refused,
-        a_wrong_password_is_told, no_database_is_told, wide_reads_come_in_pages, a_full_bucket_fits_into_one_batch,
+        a_wrong_password_is_told, no_database_is_told, a_database_without_tls_is_told, wide_reads_come_in_pages, a_full_bucket_fits_into_one_batch,
         health_and_metrics_are_told,
     }
     add(
@@ -152,6 +153,10 @@ pub fn trials(parts: &Parts) -> Vec<Trial> {
                 a_stopped_node_leaves_it_unknown(node, parts.options(node)).await;
             })
         }),
+    );
+    add(
+        "encrypted_connections_prove_both_ends",
+        Box::new(|parts: &Parts| parts.runtime().block_on(encrypted_connections_prove_both_ends())),
     );
     add(
         "the_loss_of_one_node_of_three_loses_nothing",
@@ -340,6 +345,10 @@ async fn a_wrong_password_is_told(node: &Node, options: Options) {
 async fn no_database_is_told(_: &Node, options: Options) {
     let error = refused(Options { nodes: vec!["127.0.0.1:1".into()], ..options }, true).await;
     assert!(matches!(error, OpenError::Connect { .. }), "{error}");
+}
+
+async fn a_database_without_tls_is_told(_: &Node, options: Options) {
+    told(Options { tls: true, ..options }, "the database doesn't speak TLS").await;
 }
 
 async fn wide_reads_come_in_pages(_: &Node, options: Options) {

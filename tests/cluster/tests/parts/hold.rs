@@ -18,7 +18,12 @@ pub struct Hold {
 impl Hold {
     /// Opens one.
     pub async fn open(to: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::open_at("127.0.0.1", to).await
+    }
+
+    /// Opens one at an address of this machine.
+    pub async fn open_at(address: &str, to: String) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let held = Arc::new(watch::Sender::new(false));
         let seen = held.clone();

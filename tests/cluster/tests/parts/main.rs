@@ -2,12 +2,13 @@
 //! checks are listed as ignored.
 //!
 //! - [`store_port`]: what the store port promises, of every implementation.
-//! - [`cql`]: the store in Cassandra.
+//! - [`cql`]: the store in Cassandra; [`encrypted`]: over TLS.
 //! - [`hold`]: a connection that can be held back.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cql;
+mod encrypted;
 mod hold;
 mod redis;
 #[path = "../../../../core/tests/it/store_port.rs"]
