@@ -6,7 +6,7 @@ use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, Request};
 use prost::Message;
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpSocket, task::JoinHandle, time::timeout};
 use tokio_rustls::TlsConnector;
@@ -22,7 +22,16 @@ const PREFIX: usize = 5;
 #[derive(Clone)]
 pub struct Edge {
     tls: TlsConnector,
+    name: ServerName<'static>,
     address: SocketAddr,
+}
+
+/// A certificate chain and its key, both PEM.
+pub struct Identity {
+    /// The chain.
+    pub certificate: Vec<u8>,
+    /// The key.
+    pub key: Vec<u8>,
 }
 
 /// A connection; it is cut when this is dropped.
@@ -40,20 +49,32 @@ pub struct Messages {
 impl Edge {
     /// The program on this port of this machine, with this authority.
     pub fn new(ca: &[u8], port: u16) -> anyhow::Result<Self> {
+        Self::to(ca, "localhost", port, None)
+    }
+
+    /// Whoever listens on this port of this machine under a name, and who we are to it.
+    pub fn to(ca: &[u8], name: &'static str, port: u16, identity: Option<Identity>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca) {
             roots.add(certificate?)?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            None => config.with_no_client_auth(),
+            Some(Identity { certificate, key }) => {
+                let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<_, _>>()?;
+                config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key)?)?
+            }
+        };
         config.alpn_protocols = vec![b"h2".to_vec()];
         // Every handshake is a whole one.
         config.resumption = Resumption::disabled();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), address })
+        let name = ServerName::try_from(name)?;
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), name, address })
     }
 
     /// A new connection, the `n`th.
@@ -66,7 +87,7 @@ impl Edge {
         socket.bind(SocketAddr::from(([127, 0, 1, (n % SOURCES) as u8 + 1], 0)))?;
         let tcp = socket.connect(self.address).await?;
         tcp.set_nodelay(true)?;
-        let tls = self.tls.connect(ServerName::try_from("localhost")?, tcp).await?;
+        let tls = self.tls.connect(self.name.clone(), tcp).await?;
         let (send, connection) = h2::client::Builder::new()
             .initial_window_size(1 << 18)
             .initial_connection_window_size(1 << 20)
@@ -86,8 +107,29 @@ impl Connection {
         token: &str,
         question: &Q,
     ) -> anyhow::Result<A> {
+        self.ask(path, &[("authorization", &format!("Bearer {token}"))], question).await
+    }
+
+    /// Calls a method that answers with one message, and is about a conversation, by which it finds its way.
+    pub async fn call_about<Q: Message, A: Message + Default>(
+        &self,
+        path: &str,
+        token: &str,
+        conversation: &str,
+        question: &Q,
+    ) -> anyhow::Result<A> {
+        let token = format!("Bearer {token}");
+        self.ask(path, &[("authorization", &token), ("nexus-conversation", conversation)], question).await
+    }
+
+    async fn ask<Q: Message, A: Message + Default>(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        question: &Q,
+    ) -> anyhow::Result<A> {
         let answered = async {
-            let mut messages = self.attach(path, token, question).await?;
+            let mut messages = self.open(path, headers, question).await?;
             messages.next().await?.with_context(|| format!("{path} gave no answer"))
         };
         timeout(PATIENCE, answered).await.with_context(|| format!("{path} took too long"))?
@@ -100,17 +142,28 @@ impl Connection {
         token: &str,
         question: &Q,
     ) -> anyhow::Result<Messages> {
-        let request = Request::post(format!("https://localhost{path}"))
+        self.open(path, &[("authorization", &format!("Bearer {token}"))], question).await
+    }
+
+    /// Calls a method with further headers.
+    pub async fn open<Q: Message>(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        question: &Q,
+    ) -> anyhow::Result<Messages> {
+        let mut request = Request::post(format!("https://localhost{path}"))
             .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("authorization", format!("Bearer {token}"))
-            .body(())?;
+            .header("te", "trailers");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let mut body = BytesMut::with_capacity(PREFIX + question.encoded_len());
         body.put_u8(0);
         body.put_u32(question.encoded_len() as u32);
         question.encode(&mut body)?;
         let mut send = self.send.clone().ready().await?;
-        let (response, mut upload) = send.send_request(request, false)?;
+        let (response, mut upload) = send.send_request(request.body(())?, false)?;
         upload.send_data(body.freeze(), true)?;
         let (head, body) = response.await?.into_parts();
         refused(&head.headers).with_context(|| path.to_owned())?;

@@ -3,12 +3,14 @@
 //! - here: which measurements there are. [`process`]: CPU time and memory, from the kernel.
 //! - `append`, `fanout`: the core, in this process.
 //! - `start`, `density`: the real program, over TLS; `server` runs it, `client` is a cheap client.
+//! - `cluster`: a whole cluster of real parts.
 //! - [`figures`]: what was found; `page`, `drawing`: how it is shown.
 
 #![allow(clippy::disallowed_methods)] // The real clock and the real chance are what is measured.
 
 mod append;
 mod client;
+mod cluster;
 mod density;
 mod drawing;
 mod fanout;
@@ -28,11 +30,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A measurement; told to be quick, it does a tenth of the work, and its figures are worth as much.
 type Measure = fn(quick: bool) -> anyhow::Result<Section>;
 
-const ALL: [(&str, Measure); 4] = [
+const ALL: [(&str, Measure); 5] = [
     ("append", append::measure),
     ("fanout", fanout::measure),
     ("density", density::measure),
     ("start", start::measure),
+    ("cluster", cluster::measure),
 ];
 
 fn main() -> ExitCode {

@@ -10,8 +10,9 @@ use std::{fmt::Write as _, fs, path::Path};
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-`make bench` measures all of this in under ten minutes and writes this page; `make bench ONLY=append` one part of it.
-None of it fails a test. Ratios are of one run, with what is compared taking turns; CPU time is the kernel's, by thread.
+`make bench` measures all of this and writes this page; `make bench ONLY=append` one part of it. All but the cluster takes ten
+minutes; the cluster takes as many again, most of them to attach 10,000 users, or `NEXUS_BENCH_USERS` of them. None of it fails a
+test. Ratios are of one run, with what is compared taking turns; CPU time is the kernel's, by thread.
 What was learned from it stands in [decisions](decisions/README.md).
 ";
 

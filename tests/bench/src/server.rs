@@ -93,7 +93,8 @@ async fn first_answer(folder: &Path, port: u16) -> anyhow::Result<(Edge, Encodin
     Ok((edge, key))
 }
 
-fn token(key: &EncodingKey, user: &str) -> anyhow::Result<String> {
+/// A token of a user, signed with the secret of a deployment.
+pub fn token(key: &EncodingKey, user: &str) -> anyhow::Result<String> {
     let exp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3600;
     Ok(jsonwebtoken::encode(&Header::default(), &Claims { sub: user, sid: "bench", exp }, key)?)
 }

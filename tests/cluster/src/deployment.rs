@@ -54,6 +54,11 @@ impl Member {
         Ok(())
     }
 
+    /// Its process's id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref()?.id()
+    }
+
     /// SIGKILL.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().context("it is dead")?.kill().await
