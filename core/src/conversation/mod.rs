@@ -6,6 +6,7 @@
 //! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
 //! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one.
 //! - [`history`]: reading the past, as the members may see it.
+//! - `noticed`: what is noticed of the invariants.
 //! - [`membership`]: when somebody was a member. [`rebuild`]: making the views anew. [`metrics`].
 //! - here: all conversations of this node.
 
@@ -18,6 +19,7 @@ pub mod history;
 pub mod list;
 pub mod membership;
 pub mod metrics;
+mod noticed;
 pub mod preferences;
 pub mod rebuild;
 pub mod rows;
@@ -40,6 +42,7 @@ use nexus_invariants::Invariant;
 use rows::About;
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -115,6 +118,8 @@ pub(crate) struct Shared {
 pub struct Conversations {
     shared: Arc<Shared>,
     open: Mutex<BTreeMap<Place, Arc<Conversation>>>,
+    /// The conversation whose views were compared with its log last.
+    compared: Mutex<Option<Place>>,
 }
 
 impl Conversations {
@@ -129,7 +134,7 @@ impl Conversations {
         let metrics = Metrics::new(registry)?;
         let watch = Watch::new(registry)?;
         let shared = Arc::new(Shared { store, bus, clock, settings, metrics, watch });
-        Ok(Arc::new(Self { shared, open: Mutex::default() }))
+        Ok(Arc::new(Self { shared, open: Mutex::default(), compared: Mutex::default() }))
     }
 
     fn conversation(&self, place: &Place) -> Arc<Conversation> {
@@ -259,7 +264,8 @@ impl Conversations {
     }
 
     /// Stores the views of conversations, and forgets those that nobody uses. To be called every few seconds:
-    /// one that was not asked for since the call before is quiet.
+    /// one that was not asked for since the call before is quiet. Of one, each time another, the views are compared with
+    /// the log.
     pub async fn settle(&self) {
         let all: Vec<Arc<Conversation>> = {
             let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,5 +285,19 @@ impl Conversations {
                 }
             }
         }
+        if let Some(conversation) = self.next_compared()
+            && let Err(error) = conversation.watch_views().await
+        {
+            tracing::warn!(conversation = %conversation.place.conversation, %error, "views not compared");
+        }
+    }
+
+    fn next_compared(&self) -> Option<Arc<Conversation>> {
+        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = compared.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let next = open.range((after, Bound::Unbounded)).next().or_else(|| open.first_key_value())?;
+        *compared = Some(next.0.clone());
+        Some(next.1.clone())
     }
 }

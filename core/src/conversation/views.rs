@@ -121,6 +121,12 @@ impl Views {
                     self.folded + 1
                 )));
             }
+            let seqs = || events.iter().map(|event| event.seq);
+            let dense = nexus_invariants::log::dense(self.folded + 1, seqs());
+            self.watch.check(Invariant::Log1, dense, || {
+                let (place, seqs) = (self.place.conversation, seqs().collect::<Vec<_>>());
+                format!("conversation {place}: read {seqs:?} from {} on", self.folded + 1)
+            });
             for event in &events {
                 self.fold(event).await?;
             }
@@ -129,6 +135,11 @@ impl Views {
             }
         }
         Ok(())
+    }
+
+    /// The partition of a row of these views.
+    pub fn partition(&self, key: &Key) -> Partition {
+        key.partition(&self.place, self.generation)
     }
 
     async fn fold(&mut self, event: &Event) -> Result<(), StoreError> {

@@ -14,26 +14,48 @@ use crate::{
 };
 use nexus_invariants::{Invariant, stream::may_see};
 use nexus_proto::v1::{self, ConversationKind, attach_response};
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// Ends the work on a stream that is over.
 struct Over;
 
+/// Reads in a row, each after a longer pause and 11 s in all, that lack what must be there, until it is a violation: what
+/// was committed just now may not be everywhere yet.
+const MISSES: u32 = 8;
+
 /// Waits longer after each failure in a row.
-struct Backoff(Duration);
+struct Backoff {
+    pause: Duration,
+    misses: u32,
+}
+
+/// Why events can't be had now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// The read failed, which says nothing.
+    Fault,
+    /// The log doesn't have them.
+    Hole,
+}
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(5);
 
     fn new() -> Self {
-        Self(Self::FIRST)
+        Self { pause: Self::FIRST, misses: 0 }
     }
 
     async fn wait(&mut self) {
-        sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Self::LONGEST);
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(Self::LONGEST);
+    }
+
+    /// Counts a read that lacked what must be there. Whether that is one too many, once.
+    fn missed(&mut self) -> bool {
+        self.misses += 1;
+        self.misses == MISSES
     }
 }
 
@@ -41,8 +63,8 @@ impl Backoff {
 enum Round {
     /// All of it was sent.
     Sent,
-    /// The log didn't have what the plan said: make another one.
-    Changed,
+    /// What the plan said can't be had: make another one.
+    Changed(Missing),
 }
 
 impl Delivery {
@@ -102,6 +124,7 @@ impl Delivery {
             backoff.wait().await;
         };
         let found: Vec<ConversationId> = places.iter().map(|place| place.conversation).collect();
+        self.watch_members(stream, &found).await;
         let (mut take, tied) = stream.unknown(&found);
         // What turns up later was just added; that is not bounded by what a client has cursors for.
         let most =
@@ -115,6 +138,27 @@ impl Delivery {
         stream.refreshed(&found, &take, &beyond, batch, Instant::now());
         self.employ(stream);
         Ok(())
+    }
+
+    /// STREAM-3: where the user's memberships lack a conversation of which the stream gets live events, the last of these
+    /// was still for a member. The leave itself may be on its way.
+    async fn watch_members(&self, stream: &Stream, found: &[ConversationId]) {
+        let known: BTreeSet<&ConversationId> = found.iter().collect();
+        let live = stream.live(usize::MAX);
+        for conversation in live.into_iter().filter(|conversation| !known.contains(conversation)) {
+            let place = stream.place(conversation);
+            let Some(carried) = self.lanes.find(&place, |hub| hub.carried(stream.key)).flatten() else {
+                continue;
+            };
+            let _read = self.reads.acquire().await;
+            // A read that fails says nothing.
+            if let Ok(intervals) = self.conversations.intervals(&place, &stream.caller.user).await {
+                let may = may_see(&intervals.spans(), carried);
+                self.metrics.watch.check(Invariant::Stream3, may, || {
+                    format!("conversation {conversation}: {} was given {carried}", stream.caller.user)
+                });
+            }
+        }
     }
 
     /// The most recently active first; those whose log can't be read last.
@@ -163,6 +207,11 @@ impl Delivery {
                 Ok(None) if seen.is_none() => (NOTHING, Intervals::default(), About::default()),
                 // The log is behind what the hub has seen of it.
                 Ok(_) => {
+                    let behind = backoff.missed();
+                    self.metrics.watch.check(Invariant::Log3, !behind, || {
+                        let place = place.conversation;
+                        format!("conversation {place}: event {seen:?} was told of and is not in the log")
+                    });
                     backoff.wait().await;
                     continue;
                 }
@@ -183,8 +232,15 @@ impl Delivery {
             }
             let plan = plan(start, &head, &intervals, self.settings.push_events);
             match self.carry_out(stream, &place, &intervals, &plan.steps, &mut start).await? {
-                Round::Sent => {}
-                Round::Changed => {
+                Round::Sent => backoff.misses = 0,
+                Round::Changed(missing) => {
+                    let hole = missing == Missing::Hole && backoff.missed();
+                    self.metrics.watch.check(Invariant::Log1, !hole, || {
+                        let (place, end) = (place.conversation, head.last_seq);
+                        format!(
+                            "conversation {place}: ends at {end}, and what follows {start:?} is not there"
+                        )
+                    });
                     backoff.wait().await;
                     continue;
                 }
@@ -248,8 +304,9 @@ impl Delivery {
                             return Err(Over);
                         }
                         let want = limit.min((last - next + 1) as usize);
-                        let Some(page) = self.page(place, next, want).await else {
-                            return Ok(Round::Changed);
+                        let page = match self.page(place, next, want).await {
+                            Ok(page) => page,
+                            Err(missing) => return Ok(Round::Changed(missing)),
                         };
                         let hidden = page.iter().find(|event| !may_see(&spans, event.seq));
                         let may = self.metrics.watch.check(Invariant::Stream3, hidden.is_none(), || {
@@ -257,7 +314,7 @@ impl Delivery {
                             format!("conversation {place}: {user} would get {:?}", hidden.map(|e| e.seq))
                         });
                         if !may {
-                            return Ok(Round::Changed);
+                            return Ok(Round::Changed(Missing::Fault));
                         }
                         let sent = self.offer(stream, place.conversation, &page);
                         // A single event that is larger than the room fits the empty queue only. Trying again before
@@ -276,24 +333,24 @@ impl Delivery {
         Ok(Round::Sent)
     }
 
-    /// Events from `next` on, consecutive. `None` when that can't be had now.
-    async fn page(&self, place: &Place, next: Seq, limit: usize) -> Option<Vec<Event>> {
+    /// Events from `next` on, consecutive, at least one.
+    async fn page(&self, place: &Place, next: Seq, limit: usize) -> Result<Vec<Event>, Missing> {
         let _read = self.reads.acquire().await;
         match self.conversations.events(place, next - 1, limit).await {
             Ok(mut events) => {
                 events.truncate(limit);
                 let dense = events.iter().zip(next..).all(|(event, seq)| event.seq == seq);
                 if dense && !events.is_empty() {
-                    return Some(events);
+                    return Ok(events);
                 }
                 // The store is behind, or the range was dropped just now.
                 self.metrics.faults.inc();
                 tracing::warn!(conversation = %place.conversation, next, "the log doesn't have what it should; looking again");
-                None
+                Err(Missing::Hole)
             }
             Err(fault) => {
                 self.failed(&fault, "events");
-                None
+                Err(Missing::Fault)
             }
         }
     }
@@ -327,8 +384,18 @@ impl Delivery {
             let mut backoff = Backoff::new();
             while let Some(Some(after)) = delivery.lanes.find(&place, |hub| hub.lacks()) {
                 match delivery.page(&place, after + 1, delivery.settings.page_events).await {
-                    Some(events) => delivery.appended(&place, &events),
-                    None => backoff.wait().await,
+                    Ok(events) => {
+                        backoff.misses = 0;
+                        delivery.appended(&place, &events);
+                    }
+                    Err(missing) => {
+                        let lost = missing == Missing::Hole && backoff.missed();
+                        delivery.metrics.watch.check(Invariant::Log3, !lost, || {
+                            let (place, seq) = (place.conversation, after + 1);
+                            format!("conversation {place}: event {seq} was told of and is not in the log")
+                        });
+                        backoff.wait().await;
+                    }
                 }
             }
         });

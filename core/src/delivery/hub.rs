@@ -276,7 +276,13 @@ impl Hub {
     pub fn join(&mut self, key: u64, mut next: Seq, metrics: &Metrics) -> Joined {
         let unsent = self.unsent().unwrap_or(next);
         let Some(attachment) = self.streams.get_mut(&key) else { return Joined::Gone };
-        attachment.next = Some(next);
+        let before = attachment.next.replace(next);
+        metrics.watch.check(Invariant::Stream1, before.is_none_or(|before| before <= next), || {
+            format!(
+                "conversation {}: a stream that needs {before:?} would go on at {next}",
+                self.conversation
+            )
+        });
         for frame in &self.recent {
             if frame.last() < next {
                 continue;
@@ -302,6 +308,12 @@ impl Hub {
         }
         attachment.behind = false;
         Joined::Live
+    }
+
+    /// The last event that a live stream was given or spared; `None`: it is not live here.
+    pub fn carried(&self, key: u64) -> Option<Seq> {
+        let attachment = self.streams.get(&key).filter(|attachment| !attachment.behind)?;
+        attachment.next.map(|next| next - 1)
     }
 
     /// Takes a stream out.
@@ -377,5 +389,41 @@ impl Rate {
 
     fn above(&self, limit: u32) -> bool {
         self.count.max(self.before) > limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::{delivery::outbox::Outbox, domain::Caller, watch::Watch};
+    use prometheus::Registry;
+    use uuid::Uuid;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_would_get_something_twice_is_a_violation() {
+        let (registry, settings) = (Registry::new(), Settings::default());
+        let metrics = Metrics::new(&registry, &settings, Watch::new(&registry).unwrap()).unwrap();
+        let noticed = || {
+            let families = registry.gather();
+            let mut all = families.iter().flat_map(|family| family.get_metric());
+            all.any(|metric| {
+                metric.get_label().iter().any(|label| label.get_value() == "STREAM-1")
+                    && metric.get_counter().get_value() > 0.0
+            })
+        };
+        let caller = ["default", "ann", "phone"].map(|name| User::new(name).unwrap());
+        let [tenant, user, device] = caller;
+        let (caller, now) = (Caller { tenant, user, device }, Instant::now());
+        let outbox = Outbox::new(1 << 20, now);
+        let stream = Arc::new(Stream::new(1, Uuid::nil(), caller, false, None, outbox, now));
+        let mut hub = Hub::new(ConversationId(Uuid::nil()));
+        hub.ends_at(5);
+        hub.register(&stream);
+        assert_eq!(hub.join(1, 6, &metrics), Joined::Live);
+        hub.register(&stream);
+        assert!(!noticed());
+        hub.join(1, 4, &metrics);
+        assert!(noticed());
     }
 }

@@ -1,14 +1,17 @@
 //! A bus that loses hints, delivers them late, twice and out of order, and whose subscriptions die without a word.
 
-use crate::{gate::Gate, world::World};
+use crate::{gate::Gate, rare::Rare, trouble::Trouble, world::World};
 use async_trait::async_trait;
 use nexus_core::{
     bus::{Bus, Feed, Heard, Hint, Listener, listener},
-    domain::{Event, Seq},
+    domain::{Event, Seq, hash::LANES},
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 use tokio::time::sleep;
@@ -17,6 +20,8 @@ use tokio::time::sleep;
 #[derive(Default)]
 pub struct Wires {
     ears: Mutex<BTreeMap<usize, Ear>>,
+    /// How often it lost all that was on its way.
+    emptied: AtomicUsize,
 }
 
 /// What a node hears with.
@@ -36,6 +41,18 @@ pub struct Connection {
 impl Wires {
     pub fn connect(self: &Arc<Self>, node: usize, gate: Gate) -> Arc<dyn Bus> {
         Arc::new(Connection { wires: self.clone(), node, gate })
+    }
+
+    /// Loses every hint that is on its way.
+    pub fn empty(&self) {
+        self.emptied.fetch_add(1, SeqCst);
+    }
+
+    /// Tells a node that it may have missed anything.
+    pub fn rejoined(&self, node: usize) {
+        if let Some(ear) = self.ears.lock().unwrap().get(&node) {
+            (0..LANES).for_each(|lane| ear.feed.missed(lane));
+        }
     }
 }
 
@@ -71,7 +88,8 @@ impl Connection {
 #[async_trait]
 impl Bus for Connection {
     async fn publish(&self, hint: Hint) -> bool {
-        self.gate.pass("publish").await;
+        let told = matches!(hint, Hint::Appended { .. });
+        self.gate.pass(if told { "publish" } else { "tell" }).await;
         let (fate, weather) = (&self.gate.fate, self.gate.fate.weather());
         if fate.percent(weather.unheard) {
             fate.note(|| format!("{}: a publish fails", self.gate.name));
@@ -80,12 +98,25 @@ impl Bus for Connection {
             }
             return false;
         }
+        let cut = Trouble::BusCut(self.node);
+        if fate.troubles.lasts(cut) {
+            fate.saw(Rare::BusCutTelling);
+            fate.troubles.over(cut, fate.ms(1..1000)).await;
+            return false;
+        }
         for (node, ear) in self.wires.ears.lock().unwrap().iter() {
             let lane = hint.lane();
             if fate.percent(weather.deaf) {
                 self.deafen(*node, ear, lane);
             }
             if *ear.dead.lock().unwrap() & 1 << lane != 0 {
+                if !weather.announced {
+                    fate.saw(Rare::SilentlyDeaf);
+                }
+                continue;
+            }
+            if fate.troubles.lasts(Trouble::BusCut(*node)) {
+                fate.saw(Rare::BusCutHearing);
                 continue;
             }
             for late in self.copies() {
@@ -93,9 +124,15 @@ impl Bus for Connection {
                 if late.is_zero() {
                     feed.hint(hint);
                 } else {
+                    let (wires, fate) = (self.wires.clone(), fate.clone());
+                    let emptied = wires.emptied.load(SeqCst);
                     tokio::spawn(async move {
                         sleep(late).await;
-                        feed.hint(hint);
+                        if wires.emptied.load(SeqCst) == emptied {
+                            feed.hint(hint);
+                        } else {
+                            fate.saw(Rare::BusEmptied);
+                        }
                     });
                 }
             }
@@ -112,7 +149,7 @@ impl Bus for Connection {
 
 /// Listens as one more node would.
 pub fn listener(world: &World) -> Listener {
-    world.makings.wires.connect(usize::MAX, Gate::new(world.fate.clone(), "listener")).listen()
+    world.makings.wires.connect(usize::MAX, Gate::new(world.fate.clone(), usize::MAX)).listen()
 }
 
 /// Whether an event was told of.

@@ -15,9 +15,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 /// More than any of these stories has.
-const STEPS: usize = 40;
+pub const STEPS: usize = 40;
 
-fn tell<F: Future<Output = ()>>(story: impl FnOnce(Arc<World>) -> F) {
+pub fn tell<F: Future<Output = ()>>(story: impl FnOnce(Arc<World>) -> F) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -32,27 +32,27 @@ fn tell<F: Future<Output = ()>>(story: impl FnOnce(Arc<World>) -> F) {
     });
 }
 
-fn id(world: &World, number: u8) -> ClientId {
+pub fn id(world: &World, number: u8) -> ClientId {
     let mut chance = [0; 10];
     chance[9] = number;
     ClientId(uuid::Builder::from_unix_timestamp_millis(world.fate.now_ms() as u64, &chance).into_uuid())
 }
 
-fn command(place: &Place, sender: &str, id: ClientId, body: Body) -> Command {
+pub fn command(place: &Place, sender: &str, id: ClientId, body: Body) -> Command {
     Command { place: place.clone(), sender: name(sender), id: Some(id), target: 0, body }
 }
 
-fn says(thread: u64) -> Body {
+pub fn says(thread: u64) -> Body {
     let content = Some(v1::Content { text: "hello".into(), ..Default::default() });
     Body::MessageSent(v1::MessageSent { content, thread, reply_to: 0 })
 }
 
-fn adds(user: &str) -> Body {
+pub fn adds(user: &str) -> Body {
     let members = vec![MemberRole { user: user.into(), role: Role::Member as i32 }];
     Body::MembersAdded(v1::MembersAdded { members })
 }
 
-async fn does(node: &Node, command: Command) -> Result<Receipt, CommandError> {
+pub async fn does(node: &Node, command: Command) -> Result<Receipt, CommandError> {
     tokio::select! {
         biased;
         () = node.gate.died() => Err(CommandError::Unknown("it died".into())),

@@ -24,6 +24,8 @@ pub struct Device {
     caller: Caller,
     /// By conversation: complete up to here.
     cursors: BTreeMap<String, Seq>,
+    /// Whether it reads at once, always.
+    brisk: bool,
 }
 
 impl Device {
@@ -32,7 +34,19 @@ impl Device {
         // Some know a conversation from its beginning, others attach without having seen it.
         let known = world.places.iter().filter(|_| world.fate.percent(50));
         let cursors = known.map(|place| (place.conversation.to_string(), 0)).collect();
-        Self { world, caller, cursors }
+        Self { world, caller, cursors, brisk: false }
+    }
+
+    /// One that reads at once, and says that it has seen nothing of any conversation.
+    pub fn brisk(world: Arc<World>, user: &str, device: &str) -> Self {
+        let caller = Caller { tenant: name("default"), user: name(user), device: name(device) };
+        let cursors = world.places.iter().map(|place| (place.conversation.to_string(), 0)).collect();
+        Self { world, caller, cursors, brisk: true }
+    }
+
+    /// Listens at one node, as long as that lives.
+    pub async fn stays(mut self, node: Arc<Node>) {
+        self.attach(&node, Duration::from_secs(3600)).await;
     }
 
     /// Listens until the world ends.
@@ -40,7 +54,10 @@ impl Device {
         loop {
             let node = if self.world.is_ending() { self.world.any_node() } else { self.whoever() };
             match node {
-                Some(node) => self.attach(&node).await,
+                Some(node) => {
+                    let time = self.world.fate.ms(500..40_000);
+                    self.attach(&node, time).await;
+                }
                 None => sleep(Duration::from_millis(200)).await,
             }
         }
@@ -53,7 +70,7 @@ impl Device {
         self.world.any_node()
     }
 
-    async fn attach(&mut self, node: &Arc<Node>) {
+    async fn attach(&mut self, node: &Arc<Node>, time: Duration) {
         let cursors =
             self.cursors.iter().map(|(id, seq)| v1::Cursor { conversation_id: id.clone(), seq: *seq });
         let request = v1::AttachRequest { cursors: cursors.collect(), no_ephemeral: true };
@@ -69,7 +86,7 @@ impl Device {
             self.world.judge().attached(&id, user, device, self.cursors.get(&id).copied());
         }
         // To the end of the world, once that is near.
-        let until = Instant::now() + self.world.fate.ms(500..40_000);
+        let until = Instant::now() + time;
         tokio::select! {
             biased;
             () = node.gate.died() => {}
@@ -81,7 +98,7 @@ impl Device {
         let fate = self.world.fate.clone();
         loop {
             let ending = self.world.is_ending();
-            if !ending && fate.percent(5) {
+            if !ending && !self.brisk && fate.percent(5) {
                 sleep(fate.ms(100..9000)).await;
             }
             let deadline = if ending { Instant::now() + Duration::from_secs(3600) } else { until };

@@ -1,5 +1,9 @@
 //! Everything that chance decides, from one seed; and the trace of what it decided.
 
+use crate::{
+    rare::{Rare, Seen},
+    trouble::Troubles,
+};
 use nexus_core::clock::Clock;
 use rand::{Rng as _, RngCore, SeedableRng as _, rngs::StdRng};
 use std::{
@@ -47,6 +51,10 @@ pub struct Weather {
     pub unheard: u32,
     /// Clocks of nodes are off by minutes, and jump.
     pub clocks: bool,
+    /// Nodes are cut off and stand still, and so on: see [`crate::trouble`].
+    pub troubles: bool,
+    /// Each conversation's calls come to one node, unless that is dead or somebody routes wrongly.
+    pub sticky: bool,
 }
 
 impl Weather {
@@ -58,6 +66,7 @@ impl Weather {
                 deaf: of([5, 20, 20, 40]),
                 announced: true,
                 in_flight: of([0, 0, 0, 30]),
+                sticky: of([0, 1, 1, 1]) > 0,
                 ..Self::default()
             };
         }
@@ -76,6 +85,8 @@ impl Weather {
             announced: of([0, 1, 1, 1]) > 0,
             unheard: of([0, 0, 5, 20]),
             clocks: of([0, 0, 1, 1]) > 0,
+            troubles: of([0, 0, 1, 1]) > 0,
+            sticky: of([0, 0, 1, 1]) > 0,
         }
     }
 
@@ -86,6 +97,7 @@ impl Weather {
             || self.unheard > 0
             || self.unknown > 0
             || self.crash > 0
+            || self.troubles
             || self.deaf > 0 && !self.announced
     }
 }
@@ -94,6 +106,10 @@ impl Weather {
 pub struct Fate {
     rng: Mutex<StdRng>,
     weather: Mutex<Weather>,
+    /// What lasts for a while.
+    pub troubles: Troubles,
+    /// What seldom happens, and did.
+    pub seen: Seen,
     trace: Mutex<Trace>,
     begun: Instant,
     /// Time that passed while nobody looked, milliseconds.
@@ -123,6 +139,8 @@ impl Fate {
         let fate = Self {
             rng: Mutex::new(rng),
             weather: Mutex::new(weather),
+            troubles: Troubles::default(),
+            seen: Seen::default(),
             trace: Mutex::default(),
             begun: Instant::now(),
             skipped: AtomicI64::new(0),
@@ -138,6 +156,13 @@ impl Fate {
     /// From here on nothing goes wrong.
     pub fn clear_up(&self) {
         *self.weather.lock().unwrap() = Weather::default();
+        self.troubles.end();
+    }
+
+    /// Something happened that seldom does.
+    pub fn saw(&self, rare: Rare) {
+        self.seen.saw(rare);
+        self.note(|| format!("{rare:?}"));
     }
 
     pub fn percent(&self, of: u32) -> bool {

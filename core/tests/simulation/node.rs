@@ -96,7 +96,7 @@ impl Slot {
             return node;
         }
         let Makings { fate, model, wires, settings } = makings;
-        let gate = Gate::new(fate.clone(), &format!("node {}", self.number));
+        let gate = Gate::new(fate.clone(), self.number);
         let store: Arc<dyn Store> = model.connect(gate.clone());
         let bus: Arc<dyn Bus> = wires.connect(self.number, gate.clone());
         let registry = Registry::new();

@@ -4,7 +4,9 @@
 use crate::{
     fold::Plain,
     node::Node,
+    rare::Rare,
     store::{short, short_place},
+    trouble::Trouble,
     world::{USERS, World, name},
 };
 use nexus_core::{
@@ -138,7 +140,13 @@ impl Phone {
         let id = Some(self.id());
         let command = Command { place: place.clone(), sender: name(self.user), id, target, body };
         let mut asked = Asked { command, receipt: None, unknown: false, refused: false };
-        self.world.pursue(&mut asked, TRIES).await;
+        // Some have no patience at all.
+        let tries = if self.world.fate.percent(10) { 1 } else { TRIES };
+        self.world.pursue(&mut asked, tries).await;
+        if asked.receipt.is_none() && !asked.refused && self.world.model.log(place).iter().any(|e| e.id == id)
+        {
+            self.world.fate.saw(Rare::GivenUp);
+        }
         if asked.refused && self.off > 0 {
             // Every frame of a stream tells the server's time.
             self.off = 0;
@@ -167,7 +175,7 @@ impl World {
             if n > 0 {
                 sleep(self.fate.ms(0..3000)).await;
             }
-            let Some(node) = self.any_node() else {
+            let Some(node) = self.route(&place) else {
                 // Nobody answered the call: it certainly did nothing.
                 continue;
             };
@@ -209,6 +217,10 @@ impl World {
             answer = timeout(Duration::from_millis(patience), submit) => answer,
         };
         match answer {
+            Ok(Ok(_)) if self.fate.troubles.lasts(Trouble::AnswersLost) => {
+                self.fate.saw(Rare::AnswerLost);
+                Try::Unknown
+            }
             Ok(Ok(receipt)) => Try::Receipt(receipt),
             Ok(Err(CommandError::Refused(refusal))) => Try::Refused(refusal),
             // Both are UNAVAILABLE: try again, with the same id.

@@ -6,10 +6,15 @@ use crate::{
     fold::Plain,
     node::{Makings, Node, Slot, tight},
     phone::{Asked, Phone},
+    rare::Rare,
     reader,
     store::Model,
+    trouble::Trouble,
 };
-use nexus_core::domain::{ConversationId, Name, Place, Seq, hash};
+use nexus_core::{
+    conversation,
+    domain::{ConversationId, Name, Place, Seq, hash},
+};
 use nexus_invariants::{Envelope, Judge};
 use nexus_proto::v1::{self, ConversationKind, MemberRole, Role, Visibility, event::Body};
 use std::{
@@ -52,11 +57,15 @@ pub fn name(text: &str) -> Name {
 
 impl World {
     pub fn new(fate: Arc<Fate>, nodes: usize) -> Arc<Self> {
+        let settings = tight(&fate);
+        Self::with(fate, nodes, settings)
+    }
+
+    pub fn with(fate: Arc<Fate>, nodes: usize, settings: conversation::Settings) -> Arc<Self> {
         let (model, tenant) = (Model::new(), name("default"));
         let direct = hash::direct_id(&tenant, &name("ann"), &name("bob"));
         let ids = [ConversationId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)), direct];
         let places = ids.map(|conversation| Place { tenant: tenant.clone(), conversation });
-        let settings = tight(&fate);
         fate.note(|| format!("{:?}", settings.log));
         let makings = Makings { fate: fate.clone(), model: model.clone(), wires: Arc::default(), settings };
         Arc::new(Self {
@@ -97,6 +106,20 @@ impl World {
         self.slots[self.fate.below(self.slots.len())].node()
     }
 
+    /// The node to which a call of a conversation comes.
+    pub fn route(&self, place: &Place) -> Option<Arc<Node>> {
+        if !self.fate.weather().sticky {
+            return self.any_node();
+        }
+        let owner = self.places.iter().position(|other| other == place).unwrap_or(0) % self.slots.len();
+        let stale = self.fate.troubles.lasts(Trouble::RingStale);
+        let slot = if stale { self.fate.below(self.slots.len()) } else { owner };
+        if slot != owner {
+            self.fate.saw(Rare::WrongNode);
+        }
+        self.slots[slot].node().or_else(|| self.any_node())
+    }
+
     /// Starts a node that is dead.
     pub fn start(&self, slot: usize) -> Arc<Node> {
         self.slots[slot].start(&self.makings)
@@ -130,6 +153,7 @@ impl World {
         let mut powers = JoinSet::new();
         powers.spawn(self.clone().restarts());
         powers.spawn(self.clone().clocks());
+        powers.spawn(self.clone().troubles());
         self.create().await;
 
         let mut devices = JoinSet::new();
@@ -218,6 +242,49 @@ impl World {
         }
     }
 
+    /// Something befalls nodes, or everybody, now and then.
+    async fn troubles(self: Arc<Self>) {
+        let fate = &self.fate;
+        while fate.weather().troubles {
+            sleep(fate.ms(200..12_000)).await;
+            let node = fate.below(self.slots.len());
+            let (time, short) = (fate.ms(500..20_000), fate.ms(200..3000));
+            let kind = fate.below(8);
+            fate.note(|| format!("trouble {kind} comes over node {node} for {time:?}"));
+            match kind {
+                0 => fate.troubles.begin(Trouble::StoreCut(node), time),
+                1 => self.cut_from_bus(node, time),
+                2 => {
+                    fate.saw(Rare::BothCut);
+                    fate.troubles.begin(Trouble::StoreCut(node), time);
+                    self.cut_from_bus(node, time);
+                }
+                3 => fate.troubles.begin(Trouble::StoreStands, time),
+                4 => fate.troubles.begin(Trouble::NodeStands(node), time),
+                5 => fate.troubles.begin(Trouble::AnswersLost, Duration::from_secs(1)),
+                6 => {
+                    self.makings.wires.empty();
+                    (0..self.slots.len()).for_each(|node| self.cut_from_bus(node, short));
+                }
+                _ => fate.troubles.begin(Trouble::RingStale, time),
+            }
+        }
+    }
+
+    /// Cuts a node off from the bus. Afterwards it is told that it missed something, unless that goes unnoticed.
+    pub fn cut_from_bus(&self, node: usize, time: Duration) {
+        let cut = Trouble::BusCut(node);
+        self.fate.troubles.begin(cut, time);
+        let (fate, wires) = (self.fate.clone(), self.makings.wires.clone());
+        let announced = fate.weather().announced;
+        tokio::spawn(async move {
+            fate.troubles.over(cut, Duration::from_secs(3600)).await;
+            if announced {
+                wires.rejoined(node);
+            }
+        });
+    }
+
     /// Everything that was asked is asked again, some of it hours later: the first result still stands.
     async fn ask_again(self: &Arc<Self>) {
         if self.fate.percent(50) {
@@ -247,7 +314,7 @@ impl World {
     }
 
     /// Tells the judge what the logs truly hold.
-    fn tell_truth(&self) {
+    pub fn tell_truth(&self) {
         for place in &self.places {
             let (log, id) = (self.model.log(place), place.conversation.to_string());
             let mut judge = self.judge();
@@ -308,6 +375,11 @@ impl World {
         }
     }
 
+    /// What the nodes themselves noticed.
+    pub fn noticed(&self) -> Vec<String> {
+        self.slots.iter().flat_map(Slot::violations).collect()
+    }
+
     pub fn verdict(&self) -> Result<(), String> {
         self.tell_truth();
         let mut problems = Vec::new();
@@ -317,7 +389,7 @@ impl World {
                 problems.push(format!("{} ({}):\n    {examples}", invariant.id(), invariant.says()));
             }
         }
-        problems.extend(self.slots.iter().flat_map(Slot::violations));
+        problems.extend(self.noticed());
         if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
     }
 }

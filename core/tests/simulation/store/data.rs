@@ -23,6 +23,10 @@ pub struct Stored {
     pub statics: Option<Statics>,
     pub events: BTreeMap<Seq, Event>,
     pub dedupe: BTreeMap<(User, ClientId), Dedupe>,
+    /// Which node wrote last.
+    pub by: usize,
+    /// How far its clock was off when the bucket was opened, milliseconds.
+    pub off: i64,
     in_flight: Option<InFlight>,
 }
 
@@ -31,6 +35,7 @@ pub struct Stored {
 #[derive(Clone)]
 struct InFlight {
     commit: Commit,
+    by: usize,
     ticket: u64,
     /// Enough replicas have it that it will be done whatever happens.
     decided: bool,
@@ -44,7 +49,8 @@ impl Stored {
         fits && !known
     }
 
-    fn apply(&mut self, commit: Commit) {
+    fn apply(&mut self, commit: Commit, by: usize) {
+        self.by = by;
         self.statics = Some(commit.statics);
         self.events.extend(commit.events.into_iter().map(|event| (event.seq, event)));
         self.dedupe.extend(commit.dedupe.into_iter().map(|(user, id, row)| ((user, id), row)));
@@ -54,7 +60,7 @@ impl Stored {
     pub fn ahead(&self) -> Stored {
         let mut ahead = self.clone();
         if let Some(flying) = ahead.in_flight.take().filter(|flying| flying.decided) {
-            ahead.apply(flying.commit);
+            ahead.apply(flying.commit, flying.by);
         }
         ahead
     }
@@ -82,23 +88,30 @@ impl Data {
         if let Some(flying) = stored.in_flight.take()
             && (flying.decided || coin)
         {
-            stored.apply(flying.commit);
+            stored.apply(flying.commit, flying.by);
         }
     }
 
     /// A conditional write from beginning to end.
-    pub fn commit(&mut self, bucket: &Bucket, commit: Commit, coin: bool) -> Outcome {
+    pub fn commit(&mut self, bucket: &Bucket, commit: Commit, by: usize, coin: bool) -> Outcome {
         self.settle(bucket, coin);
         let stored = self.bucket(bucket);
         if !stored.holds(&commit) {
             return Outcome::Refused;
         }
-        stored.apply(commit);
+        stored.apply(commit, by);
         Outcome::Applied
     }
 
     /// A conditional write that gets no further than that its condition held. `None`: it didn't.
-    pub fn take_off(&mut self, bucket: &Bucket, commit: Commit, decided: bool, coin: bool) -> Option<u64> {
+    pub fn take_off(
+        &mut self,
+        bucket: &Bucket,
+        commit: Commit,
+        by: usize,
+        decided: bool,
+        coin: bool,
+    ) -> Option<u64> {
         self.settle(bucket, coin);
         self.tickets += 1;
         let ticket = self.tickets;
@@ -106,7 +119,7 @@ impl Data {
         if !stored.holds(&commit) {
             return None;
         }
-        stored.in_flight = Some(InFlight { commit, ticket, decided });
+        stored.in_flight = Some(InFlight { commit, by, ticket, decided });
         Some(ticket)
     }
 

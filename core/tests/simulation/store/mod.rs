@@ -1,15 +1,17 @@
 //! A store that does on purpose, by chance, what a real one does now and then: it refuses, is slow, doesn't say what came
 //! of a write, does it later than anybody expects, and shows plain reads less than it will have done.
 //!
-//! - [`data`]: what it holds, and what conditions mean. - here: what goes wrong on the way.
+//! - [`data`]: what it holds, and what conditions mean. [`met`]: what rarely meets at a condition. - here: what goes wrong on the
+//!   way.
 //!
 //! Every node has a connection of its own, at whose calls it may die: before the call, or after it took effect.
 
 mod data;
+mod met;
 
-use crate::{fate::Fate, gate::Gate};
+use crate::{fate::Fate, gate::Gate, rare::Rare, trouble::Trouble};
 use async_trait::async_trait;
-use data::{Data, Stored};
+pub use data::{Data, Stored};
 use nexus_core::{
     domain::{ClientId, Event, Place, Seq, User},
     store::{
@@ -22,6 +24,9 @@ use std::{
     time::Duration,
 };
 use tokio::time::sleep;
+
+/// How long a node waits for an answer.
+const DEADLINE: Duration = Duration::from_secs(8);
 
 /// What all nodes share.
 pub struct Model {
@@ -58,6 +63,11 @@ impl Model {
 
     fn data(&self) -> MutexGuard<'_, Data> {
         self.data.lock().unwrap()
+    }
+
+    /// Damages what is stored.
+    pub fn damage(&self, how: impl FnOnce(&mut Data)) {
+        how(&mut self.data());
     }
 
     pub fn connect(self: &Arc<Self>, gate: Gate) -> Arc<dyn Store> {
@@ -119,23 +129,47 @@ impl Connection {
         self.gate.pass(call).await;
     }
 
-    /// The way back.
-    async fn back(&self, call: &str) {
+    /// The way back. `false`: no answer arrives.
+    async fn back(&self, call: &str) -> bool {
         self.gate.pass(call).await;
-        if self.fate().percent(25) {
-            sleep(self.fate().ms(1..8)).await;
+        let fate = self.fate();
+        if fate.percent(25) {
+            sleep(fate.ms(1..8)).await;
             self.gate.pass(call).await;
         }
+        let cut = Trouble::StoreCut(self.gate.node);
+        let arrives = !fate.troubles.lasts(cut);
+        if !arrives {
+            fate.troubles.over(cut, DEADLINE).await;
+        }
+        arrives
+    }
+
+    /// Whether a call reaches the store; if not now, what becomes of a write.
+    async fn reach(&self, call: &str) -> Option<Mishap> {
+        let (fate, cut) = (self.fate(), Trouble::StoreCut(self.gate.node));
+        if !fate.troubles.over(cut, fate.ms(100..4000)).await {
+            fate.note(|| format!("{}: {call} doesn't reach the store", self.gate.name));
+            return Some(Mishap::Never);
+        }
+        if !fate.troubles.over(Trouble::StoreStands, DEADLINE).await {
+            let left = fate.troubles.left(Trouble::StoreStands).unwrap_or_default();
+            return Some(Mishap::Late(left + fate.ms(1..100)));
+        }
+        None
     }
 
     async fn read<R>(&self, call: &str, look: impl FnOnce(&mut Data) -> R) -> Result<R, StoreError> {
         self.go(call).await;
-        if self.fate().percent(self.fate().weather().refused) {
+        let reached = self.reach(call).await.is_none();
+        if !reached || self.fate().percent(self.fate().weather().refused) {
             self.fate().note(|| format!("{}: {call} fails", self.gate.name));
             return Err(StoreError::Unavailable("no replicas".into()));
         }
         let found = look(&mut self.model.data());
-        self.back(call).await;
+        if !self.back(call).await {
+            return Err(StoreError::Unavailable("no answer in time".into()));
+        }
         Ok(found)
     }
 
@@ -171,7 +205,7 @@ impl Connection {
         change: impl FnOnce(&mut Data) + Send + 'static,
     ) -> Result<(), StoreError> {
         self.go(call).await;
-        let mishap = self.mishap();
+        let mishap = self.reach(call).await.unwrap_or_else(|| self.mishap());
         match mishap {
             Mishap::Refused | Mishap::Never => return self.unknown(call, mishap).await,
             Mishap::None | Mishap::Done | Mishap::InDoubt => change(&mut self.model.data()),
@@ -183,10 +217,9 @@ impl Connection {
                 });
             }
         }
-        if mishap != Mishap::None {
+        if mishap != Mishap::None || !self.back(call).await {
             return self.unknown(call, mishap).await;
         }
-        self.back(call).await;
         Ok(())
     }
 
@@ -244,17 +277,29 @@ impl Store for Connection {
 
     async fn commit(&self, bucket: &Bucket, commit: Commit) -> Result<Outcome, StoreError> {
         commit.check(bucket)?;
+        let (end, stood, by) = (self.model.end(&bucket.place), self.gate.stood(), self.gate.node);
         self.go("commit").await;
-        let mishap = self.model.next.lock().unwrap().take().unwrap_or_else(|| self.mishap());
+        if self.gate.stood() > stood && self.model.end(&bucket.place) > end {
+            self.fate().saw(Rare::StoodAndOvertaken);
+        }
+        let said = self.model.next.lock().unwrap().take();
+        let mishap = match self.reach("commit").await {
+            Some(mishap) => {
+                let stands = matches!(mishap, Mishap::Late(_));
+                self.fate().saw(if stands { Rare::StoreStands } else { Rare::StoreCutBefore });
+                mishap
+            }
+            None => said.unwrap_or_else(|| self.mishap()),
+        };
         self.describe(bucket, &commit, &format!("{mishap:?}"));
         match mishap {
             Mishap::Refused | Mishap::Never => return self.unknown("commit", mishap).await,
             Mishap::Done => {
-                self.model.data().commit(bucket, commit, self.coin());
+                self.commits(bucket, commit, false);
                 return self.unknown("commit", mishap).await;
             }
             Mishap::InDoubt => {
-                self.model.data().take_off(bucket, commit, false, self.coin());
+                self.model.data().take_off(bucket, commit, by, false, self.coin());
                 return self.unknown("commit", mishap).await;
             }
             Mishap::Late(late) => {
@@ -262,7 +307,7 @@ impl Store for Connection {
                 let bucket = bucket.clone();
                 tokio::spawn(async move {
                     sleep(late).await;
-                    let outcome = late_one.model.data().commit(&bucket, commit.clone(), late_one.coin());
+                    let outcome = late_one.commits(&bucket, commit.clone(), true);
                     late_one.describe(&bucket, &commit, &format!("late, {outcome:?}"));
                 });
                 return self.unknown("commit", mishap).await;
@@ -270,17 +315,23 @@ impl Store for Connection {
             Mishap::None => {}
         }
         if !self.fate().percent(self.fate().weather().in_flight) {
-            let outcome = self.model.data().commit(bucket, commit, self.coin());
-            self.back("commit").await;
+            let outcome = self.commits(bucket, commit, false);
+            if !self.back("commit").await {
+                self.fate().saw(Rare::StoreCutAfter);
+                return self.unknown("commit", Mishap::Done).await;
+            }
             return Ok(outcome);
         }
-        let ticket = self.model.data().take_off(bucket, commit, true, self.coin());
+        let ticket = self.model.data().take_off(bucket, commit, by, true, self.coin());
         sleep(self.fate().ms(1..200)).await;
         // Whether its node is there to hear of it or not.
         if let Some(ticket) = ticket {
             self.model.data().land(bucket, ticket);
         }
-        self.back("commit").await;
+        if !self.back("commit").await {
+            self.fate().saw(Rare::StoreCutAfter);
+            return self.unknown("commit", Mishap::Done).await;
+        }
         Ok(if ticket.is_some() { Outcome::Applied } else { Outcome::Refused })
     }
 
