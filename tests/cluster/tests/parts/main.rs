@@ -11,7 +11,7 @@ mod cql;
 mod encrypted;
 mod hold;
 mod redis;
-#[path = "../../../../core/tests/it/store_port.rs"]
+#[path = "../../../../core/tests/it/store_port/mod.rs"]
 mod store_port;
 
 use libtest_mimic::{Arguments, Trial};
