@@ -90,6 +90,14 @@ pub struct Config {
     #[config(nested)]
     pub conversation: Conversation,
 
+    /// How long events are kept.
+    #[config(nested)]
+    pub retention: Retention,
+
+    /// What is kept in memory of conversations.
+    #[config(nested)]
+    pub cache: conversation::cache::Settings,
+
     /// Streams.
     #[config(nested)]
     pub delivery: delivery::Settings,
@@ -129,6 +137,19 @@ pub struct Log {
     /// Closed buckets in which a retry is looked up.
     #[config(default = 64, env = "NEXUS_CORE_LOG_HORIZON_BUCKETS")]
     pub horizon_buckets: usize,
+}
+
+/// How long events are kept. What is older is dropped, whole buckets at a time, so a little more may stay; a Trimmed event
+/// says so. Conversations and tenants may have settings of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Derive)]
+pub struct Retention {
+    /// Days after which events may be dropped, unless a conversation or its tenant says otherwise; 0: never.
+    #[config(default = 0, env = "NEXUS_CORE_RETENTION_DAYS")]
+    pub days: u32,
+
+    /// Minutes between two looks through all conversations for what is too old. One node does it for all.
+    #[config(default = 360, env = "NEXUS_CORE_RETENTION_EVERY_MINUTES")]
+    pub every_minutes: u32,
 }
 
 /// Limits of conversations.
@@ -173,6 +194,7 @@ impl Config {
             self.store.problems().iter().map(|problem| format!("core.store.{problem}")).collect();
         problems.extend(self.limits.problems());
         problems.extend(self.delivery.problems());
+        problems.extend(self.cache.problems());
         if self.admin != "off" && self.admin.parse::<std::net::SocketAddr>().is_err() {
             problems
                 .push(format!("core.admin = {:?}: must be an address with a port, or \"off\"", self.admin));
@@ -218,6 +240,8 @@ impl Config {
             ("conversation.queue", self.conversation.queue as u64, 1, 1 << 20),
             ("conversation.batch", self.conversation.batch as u64, 1, 4096),
             ("conversation.deadline_ms", self.conversation.deadline_ms, 100, 600_000),
+            ("retention.days", u64::from(self.retention.days), 0, 36_500),
+            ("retention.every_minutes", u64::from(self.retention.every_minutes), 10, 24 * 60),
             ("drain_ms", self.drain_ms, 0, 600_000),
         ];
         for (name, value, least, most) in numbers {
@@ -253,6 +277,12 @@ impl Config {
             queue: self.conversation.queue,
             batch: self.conversation.batch,
             deadline: std::time::Duration::from_millis(self.conversation.deadline_ms),
+            cache: self.cache.clone(),
+            retention: conversation::retention::Settings {
+                keep_ms: i64::from(self.retention.days) * 24 * hour,
+                every: std::time::Duration::from_secs(u64::from(self.retention.every_minutes) * 60),
+                ..Default::default()
+            },
             ..Default::default()
         }
     }

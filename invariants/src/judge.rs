@@ -14,6 +14,8 @@ pub struct Judge {
     received: BTreeMap<Listening, Vec<Got>>,
     /// Conversation to its log, as it was read at the end.
     logs: BTreeMap<String, Vec<Envelope>>,
+    /// Conversation to the last event that was trimmed.
+    floors: BTreeMap<String, u64>,
     views: Verdict,
     /// Deliveries that somebody gave up waiting for.
     late: Verdict,
@@ -112,6 +114,11 @@ impl Judge {
     /// A conversation's log as it was read afresh at the end, from seq 1.
     pub fn log(&mut self, conversation: &str, events: Vec<Envelope>) {
         self.logs.insert(conversation.to_owned(), events);
+    }
+
+    /// A conversation's events up to this seq were trimmed: a device without a cursor isn't told of them.
+    pub fn trimmed(&mut self, conversation: &str, floor: u64) {
+        self.floors.insert(conversation.to_owned(), floor);
     }
 
     /// Whoever watches has waited as long as STREAM-2 allows: what is missing now is a violation, even if it comes yet.
@@ -280,7 +287,8 @@ impl Judge {
                     Got::Skipped { .. } => {}
                 }
             }
-            let skipped = |seq| got.iter().any(|got| got.skips(seq));
+            let floor = self.floors.get(place).copied().unwrap_or(0);
+            let skipped = |seq| got.iter().any(|got| got.skips(seq, floor));
             for seq in known.range(from.max(begun.map_or(0, |cursor| cursor + 1))..) {
                 let times = times.get(seq).copied().unwrap_or(0);
                 let holds = times == 1 || times == 0 && skipped(*seq);
@@ -311,8 +319,11 @@ impl Got {
         if let Got::Event(event) = self { Some(event) } else { None }
     }
 
-    fn skips(&self, seq: u64) -> bool {
-        matches!(self, Got::Skipped { first, last, .. } if (*first..=*last).contains(&seq))
+    /// Whether an event is not owed after this. Who begins anew does so above what was trimmed.
+    fn skips(&self, seq: u64, floor: u64) -> bool {
+        let Got::Skipped { first, last, anew } = self else { return false };
+        let from = if *anew && *first <= floor + 1 { 0 } else { *first };
+        (from..=*last).contains(&seq)
     }
 }
 

@@ -43,7 +43,7 @@ impl Api {
         let places =
             self.conversations.memberships(&caller.tenant, &caller.user).await.map_err(status::fault)?;
         let heads = places.into_iter().map(|place| async move {
-            let head = self.conversations.head(&place).await.map_err(status::fault)?;
+            let head = self.conversations.end(&place, 0).await.map_err(status::fault)?;
             Ok::<_, Status>(head.map(|head| (head, place)))
         });
         let heads: Vec<_> = stream::iter(heads).buffer_unordered(WIDTH).try_collect().await?;

@@ -15,12 +15,25 @@ use tonic::{Request, Response, Status};
 
 type Answer<T> = Result<Response<T>, Status>;
 
+/// The last seq below one that somebody names; what is above all logs says nothing.
+fn before(seq: u64) -> u64 {
+    if seq > i64::MAX as u64 { 0 } else { seq.saturating_sub(1) }
+}
+
 impl Api {
     /// The conversation as the caller may see it, having been a member once.
-    async fn past<T>(&self, request: &Request<T>, conversation: &str, at_least: u64) -> Result<Look, Status> {
+    /// `named`: a seq that they know of.
+    async fn past<T>(
+        &self,
+        request: &Request<T>,
+        conversation: &str,
+        at_least: u64,
+        named: u64,
+    ) -> Result<Look, Status> {
         let caller = caller(request)?;
         let place = place(&caller.tenant, conversation)?;
-        let look = self.conversations.look(&place, &caller.user, at_least).await.map_err(status::read)?;
+        let look = self.conversations.look_for(&place, &caller.user, at_least, named).await;
+        let look = look.map_err(status::read)?;
         look.member_once().map_err(status::read)?;
         Ok(look)
     }
@@ -47,7 +60,12 @@ impl HistoryService for Api {
     ) -> Answer<v1::ListMessagesResponse> {
         let r = request.get_ref();
         let limit = self.limits.page_size("limit", r.limit)?;
-        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let named = match r.anchor {
+            Some(Asked::BeforeSeq(seq)) => before(seq),
+            Some(Asked::AfterSeq(seq) | Asked::AroundSeq(seq)) => seq,
+            _ => 0,
+        };
+        let look = self.past(&request, &r.conversation_id, r.at_least, named).await?;
         let anchor = self.anchor(&look, r.anchor).await?;
         let Page { messages, covered, reflects } =
             look.messages(anchor, limit).await.map_err(status::read)?;
@@ -66,7 +84,8 @@ impl HistoryService for Api {
         if r.seqs.len() > self.limits.page as usize {
             return Err(invalid("seqs", format!("at most {} are allowed", self.limits.page)));
         }
-        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let named = r.seqs.iter().copied().max().unwrap_or(0);
+        let look = self.past(&request, &r.conversation_id, r.at_least, named).await?;
         let (messages, reflects) = look.some(&r.seqs).await.map_err(status::read)?;
         Ok(Response::new(v1::GetMessagesResponse { messages: wire::messages(messages), reflects }))
     }
@@ -75,7 +94,11 @@ impl HistoryService for Api {
         let r = request.get_ref();
         let limit = self.limits.page_size("limit", r.limit)?;
         let root = seq("thread", r.thread)?;
-        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let named = match r.anchor {
+            Some(InThread::AfterSeq(seq)) => seq.max(root),
+            _ => root,
+        };
+        let look = self.past(&request, &r.conversation_id, r.at_least, named).await?;
         let anchor = match r.anchor {
             None => Anchor::Before(u64::MAX),
             Some(InThread::BeforeSeq(seq)) => Anchor::Before(seq),
@@ -93,7 +116,12 @@ impl HistoryService for Api {
     async fn list_events(&self, request: Request<v1::ListEventsRequest>) -> Answer<v1::ListEventsResponse> {
         let r = request.get_ref();
         let limit = self.limits.page_size("limit", r.limit)?;
-        let look = self.past(&request, &r.conversation_id, r.at_least).await?;
+        let named = match r.anchor {
+            Some(InLog::AfterSeq(seq)) => seq,
+            Some(InLog::BeforeSeq(seq)) => before(seq),
+            None => 0,
+        };
+        let look = self.past(&request, &r.conversation_id, r.at_least, named).await?;
         let (from, to, down) = match r.anchor {
             None => (1, u64::MAX, true),
             Some(InLog::BeforeSeq(seq)) => (1, seq.saturating_sub(1), true),

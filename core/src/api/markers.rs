@@ -25,6 +25,7 @@ impl Api {
         if look.role.is_none() || read >= look.head.last_seq {
             return Ok(0);
         }
+        let read = read.max(look.head.floor);
         let events =
             self.conversations.events(&look.place, read, MENTIONS_AMONG).await.map_err(status::fault)?;
         let mut mentions = 0;
@@ -42,7 +43,7 @@ impl Api {
     async fn mark(&self, caller: &Caller, conversation: &str, at: u64, which: Which) -> Result<Look, Status> {
         let at = seq("seq", at)?;
         let place = place(&caller.tenant, conversation)?;
-        let look = self.conversations.look(&place, &caller.user, 0).await.map_err(status::read)?;
+        let look = self.conversations.look_for(&place, &caller.user, 0, at).await.map_err(status::read)?;
         if look.role.is_none() {
             return Err(Status::permission_denied("only members have markers"));
         }
@@ -52,8 +53,13 @@ impl Api {
                 look.head.last_seq
             )));
         }
-        let event = self.conversations.events(&place, at - 1, 1).await.map_err(status::fault)?;
-        let messages = event.first().map_or(0, |event| event.messages);
+        let messages = if at > look.head.floor {
+            let event = self.conversations.events(&place, at - 1, 1).await.map_err(status::fault)?;
+            event.first().map_or(0, |event| event.messages)
+        } else {
+            // How many they were by then is gone with them; that all of them were, is enough.
+            0
+        };
         self.conversations.mark(&place, &caller.user, which, at, messages).await.map_err(status::fault)?;
         if look.about.members <= SHARED_UP_TO {
             let now = self.conversations.markers_of(&place, &caller.user).await.map_err(status::fault)?;
@@ -82,7 +88,7 @@ impl MarkerService for Api {
         let now = self.conversations.markers_of(&look.place, &caller.user).await.map_err(status::fault)?;
         Ok(Response::new(v1::SetReadMarkerResponse {
             read_seq: now.read,
-            unread_count: look.head.messages.saturating_sub(now.read_messages),
+            unread_count: look.head.unread(now.read_messages),
             mention_count: self.mentions(&look, &caller, now.read).await?,
         }))
     }

@@ -82,7 +82,7 @@ pub fn conversation(
         role: look.role.map_or(0, |role| role as i32),
         member_since: current.map_or(0, |span| span.from),
         read_seq: markers.read,
-        unread_count: current.map_or(0, |_| head.messages.saturating_sub(markers.read_messages)),
+        unread_count: current.map_or(0, |_| head.unread(markers.read_messages)),
         mention_count: mentions,
         pinned: about.pinned.clone(),
         preferences: current.map(|_| preferences),

@@ -155,6 +155,11 @@ pub trait Bus: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether hints of a lane reach this node, as far as it knows. Asked for every read that memory could answer.
+    fn hears(&self, _lane: u16) -> bool {
+        true
+    }
+
     /// Says farewell to the other nodes, and ends. Bounded in time.
     async fn shutdown(&self) {}
 

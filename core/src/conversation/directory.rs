@@ -127,7 +127,7 @@ impl Conversations {
         };
         let place = Place { tenant: tenant.clone(), conversation };
         let Some(head) = self.head(&place).await? else { return Ok(None) };
-        let about = self.conversation(&place).views(head.last_seq).await?.about().await?;
+        let about = self.conversation(&place).views(head.last_seq, head.floor).await?.about().await?;
         let public = |about: &About| about.visibility() == Visibility::Public;
         let about = about.filter(|about| public(about) && folded(&about.title) == title);
         Ok(about.map(|about| Listed { place, about, key: key.clone() }))

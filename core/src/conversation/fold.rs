@@ -1,5 +1,6 @@
 //! What an event does to the views. Pure: the rows that an event touches are given, and changed.
 
+pub use super::kept::{Dated, Rows};
 use super::{
     directory, list,
     rows::{self, About, Key, Member, MessageRow, Text},
@@ -9,31 +10,7 @@ use crate::{
     store::Cell,
 };
 use nexus_proto::v1::{MemberRole, Role, event::Body};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// A row as it was looked up, or that there is none; and the last event that is in it. Another node, or this one before a
-/// crash, may have stored more of some rows than the others reflect: an event that is in a row must not change it again.
-#[derive(Debug, Clone)]
-pub struct Dated<T> {
-    /// The event.
-    pub at: Seq,
-    /// The row.
-    pub row: Option<T>,
-}
-
-impl<T> Default for Dated<T> {
-    fn default() -> Self {
-        Self { at: 0, row: None }
-    }
-}
-
-/// Rows by key.
-#[derive(Debug, Clone, Default)]
-pub struct Rows {
-    about: Dated<About>,
-    members: BTreeMap<User, Dated<Member>>,
-    messages: BTreeMap<Seq, Dated<MessageRow>>,
-}
+use std::collections::BTreeSet;
 
 /// Where a cell that a fold changed belongs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,79 +29,22 @@ pub enum Place {
 pub type Change = (Place, Cell);
 
 impl Rows {
-    /// What the conversation is; `None` before its first event.
-    pub fn about(&self) -> Option<&About> {
-        self.about.row.as_ref()
-    }
-
-    /// A user's row, if it was loaded and exists.
-    pub fn member(&self, user: &User) -> Option<&Member> {
-        self.members.get(user)?.row.as_ref()
-    }
-
-    /// A message, if it was loaded and exists.
-    pub fn message(&self, seq: Seq) -> Option<&MessageRow> {
-        self.messages.get(&seq)?.row.as_ref()
-    }
-
-    /// Whether a key was looked up already.
-    pub fn knows(&self, key: &Key) -> bool {
-        match key {
-            Key::About => self.about.row.is_some(),
-            Key::Member(user) => self.members.contains_key(user),
-            Key::Message(seq) => self.messages.contains_key(seq),
-            Key::Thread(..) => true,
+    /// Folds in what an event does to messages, of those that are here; nothing else is touched.
+    pub fn fold_messages(&mut self, event: &Event, body: &Body) {
+        let of_messages = matches!(
+            body,
+            Body::MessageSent(_)
+                | Body::MessageEdited(_)
+                | Body::MessageDeleted(_)
+                | Body::ReactionAdded(_)
+                | Body::ReactionRemoved(_)
+                | Body::MessagePinned(_)
+                | Body::MessageUnpinned(_)
+                | Body::ErasedEvents(_)
+        );
+        if of_messages {
+            drop(self.fold(event, body));
         }
-    }
-
-    /// Takes a row as it was found.
-    pub fn put_about(&mut self, about: Dated<About>) {
-        self.about = about;
-    }
-
-    /// Takes a row as it was found.
-    pub fn put_member(&mut self, user: User, member: Dated<Member>) {
-        self.members.insert(user, member);
-    }
-
-    /// Takes a row as it was found.
-    pub fn put_message(&mut self, seq: Seq, message: Dated<MessageRow>) {
-        self.messages.insert(seq, message);
-    }
-
-    /// How many rows are held.
-    pub fn held(&self) -> usize {
-        self.members.len() + self.messages.len()
-    }
-
-    /// A copy of some rows, to decide and fold on before it is known whether the events are appended.
-    pub fn copy_of<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Rows {
-        let mut copy = Rows { about: self.about.clone(), ..Rows::default() };
-        for key in keys {
-            match key {
-                Key::Member(user) => {
-                    copy.put_member(user.clone(), self.members.get(user).cloned().unwrap_or_default());
-                }
-                Key::Message(seq) => {
-                    copy.put_message(*seq, self.messages.get(seq).cloned().unwrap_or_default());
-                }
-                Key::About | Key::Thread(..) => {}
-            }
-        }
-        copy
-    }
-
-    /// Takes over the rows of a copy whose events were appended.
-    pub fn take(&mut self, copy: Rows) {
-        self.about = copy.about;
-        self.members.extend(copy.members);
-        self.messages.extend(copy.messages);
-    }
-
-    /// Drops all rows but the conversation's own. They are in the store.
-    pub fn forget(&mut self) {
-        self.members.clear();
-        self.messages.clear();
     }
 
     /// VIEW-1: whether an event of the log could be decided on these rows. Its keys ([`touched`]) must be known.
@@ -143,7 +63,7 @@ impl Rows {
             Body::MembersAdded(b) => b.members.iter().all(|m| is(&m.user, |member| &member.from, false)),
             Body::MemberRemoved(b) => is(&b.user, |member| &member.to, true),
             Body::MessageEdited(_) | Body::MessageDeleted(_) | Body::MessagePinned(_) => {
-                self.message(event.target).is_some()
+                event.target <= self.floor || self.message(event.target).is_some()
             }
             _ => true,
         }
@@ -204,8 +124,10 @@ impl Rows {
                 out.main(Key::Message(event.seq), &row.text);
                 out.marker(&event.sender);
                 self.spoke(event, &mut out);
-                self.messages.insert(event.seq, Dated { at: event.seq, row: Some(row) });
-                if b.thread > 0 {
+                if event.seq > self.floor {
+                    self.messages.insert(event.seq, Dated { at: event.seq, row: Some(row) });
+                }
+                if b.thread > self.floor {
                     out.main(Key::Thread(b.thread, event.seq), &Text::default());
                     self.text_changed(b.thread, |text| text.replies += 1, &mut out);
                 }
@@ -232,7 +154,18 @@ impl Rows {
             Body::ReactionRemoved(b) => self.react(event, &b.reaction, false, &mut out),
             Body::MessagePinned(_) => self.pin(event.target, true, &mut out),
             Body::MessageUnpinned(_) => self.pin(event.target, false, &mut out),
-            Body::Trimmed(_) | Body::HandshakeSent(_) => {}
+            Body::Trimmed(b) => {
+                self.trim(b.through);
+                let floor = b.through;
+                self.about_changed(
+                    |about| {
+                        about.floor = floor;
+                        about.pinned.retain(|seq| *seq > floor);
+                    },
+                    &mut out,
+                );
+            }
+            Body::HandshakeSent(_) => {}
             Body::InvitationCreated(_) | Body::InvitationEnded(_) => {}
             Body::ErasedEvents(b) => {
                 for seq in &b.seqs {
@@ -411,7 +344,9 @@ impl Out<'_> {
 
 /// The rows that deciding on and folding this body may read.
 pub fn touched(sender: &User, target: Seq, body: &Body) -> Vec<Key> {
-    let mut keys = vec![Key::About, Key::Member(sender.clone())];
+    let mut keys = vec![Key::About];
+    // The server itself is no member.
+    keys.extend((*sender != User::lowest()).then(|| Key::Member(sender.clone())));
     let mut member = |user: &str| keys.extend(User::new(user).ok().map(Key::Member));
     match body {
         Body::ConversationCreated(b) => b.members.iter().for_each(|m| member(&m.user)),

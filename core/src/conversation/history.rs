@@ -2,6 +2,7 @@
 
 use super::{
     Conversations, Fault, Head, Intervals, Refusal,
+    cache::{Standing, Tail},
     rows::{self, About, Key, MessageRow, PART, seq_key},
     views::Views,
     writer::Conversation,
@@ -16,6 +17,9 @@ use std::sync::Arc;
 
 /// Partitions of messages that one page looks into; a page that comes to this bound covers less.
 const PARTS: u64 = 64;
+
+/// Pages that begin this near to the end of the log are read from memory, into which the end is read for them.
+const NEAR: u64 = 150;
 
 /// Why a page can't be read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -86,11 +90,30 @@ impl Conversations {
     /// A conversation as a user may see it: as a member now or once, or anybody if it is public. Who left one that is
     /// not public sees of it what never changes, and of its log the end that they saw.
     pub async fn look(&self, place: &Place, user: &User, at_least: Seq) -> Result<Look, ReadError> {
-        let mut head = self.head(place).await?.ok_or(Refusal::NoConversation)?;
-        let conversation = self.conversation(place);
-        let (mut about, member, mut reflects) = {
-            let views = conversation.views(head.last_seq).await?;
-            (views.about().await?.ok_or(Refusal::NoConversation)?, views.member(user).await?, views.folded())
+        self.look_for(place, user, at_least, 0).await
+    }
+
+    /// The same, for the sake of a seq that the user names: they know of it, so nothing older is good enough if it is
+    /// there. Unlike `at_least` it need not be.
+    pub async fn look_for(
+        &self,
+        place: &Place,
+        user: &User,
+        at_least: Seq,
+        named: Seq,
+    ) -> Result<Look, ReadError> {
+        let least = at_least.max(named);
+        let held = self.shared.cache.standing(place, user, least);
+        let (mut head, conversation, mut about, member, mut reflects) = match held {
+            Some(Standing { head, about, member }) => {
+                (head, self.conversation(place), about, member, head.last_seq)
+            }
+            None => {
+                let head = self.end(place, least).await?.ok_or(Refusal::NoConversation)?;
+                let conversation = self.conversation(place);
+                let (about, member, folded) = conversation.standing(user, head.last_seq, head.floor).await?;
+                (head, conversation, about.ok_or(Refusal::NoConversation)?, member, folded)
+            }
         };
         if member.is_none() && about.visibility() != Visibility::Public {
             return Err(Refusal::NoConversation.into());
@@ -99,11 +122,18 @@ impl Conversations {
         let intervals = member.map(|member| member.intervals()).unwrap_or_default();
         let leave = intervals.0.last().and_then(|span| span.to);
         let leave = match leave {
-            Some(seq) => conversation.log.events_up(seq, seq, 1).await?.pop(),
-            None => None,
+            Some(seq) if seq > head.floor => conversation.log.events_up(seq, seq, 1).await?.pop(),
+            _ => None,
         };
         let left = leave.as_ref().map(|leave| (leave.seq, leave.time_ms));
-        if let Some(leave) = leave.filter(|_| about.visibility() != Visibility::Public) {
+        // Of a log that was trimmed beyond that they see nothing.
+        let gone = intervals.0.last().and_then(|span| span.to).filter(|seq| *seq <= head.floor);
+        let left = left.or(gone.map(|seq| (seq, 0)));
+        if let Some(seq) = gone.filter(|_| about.visibility() != Visibility::Public) {
+            head = Head { last_seq: seq, floor: seq, ..Head::default() };
+            about = about.as_left();
+            reflects = seq;
+        } else if let Some(leave) = leave.filter(|_| about.visibility() != Visibility::Public) {
             head = Head { last_seq: leave.seq, messages: leave.messages, last_at: leave.time_ms, ..head };
             about = about.as_left();
             reflects = leave.seq;
@@ -117,7 +147,8 @@ impl Conversations {
 
     /// Turns a time into the first seq whose event is not before it.
     pub async fn seq_at(&self, look: &Look, time_ms: i64) -> Result<Seq, ReadError> {
-        Ok(self.log(&look.place).seq_at(time_ms, look.head.last_seq).await?)
+        let (first, last) = (look.head.floor + 1, look.head.last_seq);
+        Ok(self.log(&look.place).seq_at(time_ms, first, last).await?)
     }
 
     /// A page of the log as it stands, as far as the user may see it.
@@ -129,7 +160,7 @@ impl Conversations {
         down: bool,
         limit: usize,
     ) -> Result<(Vec<Event>, Covered), ReadError> {
-        let (low, high) = (from.max(1), to.min(look.head.last_seq));
+        let (low, high) = (from.max(look.head.floor + 1), to.min(look.head.last_seq));
         let mut spans = look.intervals.within(low, high);
         if down {
             spans.reverse();
@@ -141,10 +172,14 @@ impl Conversations {
             if room == 0 {
                 break;
             }
-            let page = if down {
-                log.events_down(span.0, span.1, room).await?
-            } else {
-                log.events_up(span.0, span.1, room).await?
+            // Of those the highest that there is room for; or from the lowest on.
+            let from = if down { span.0.max((span.1 + 1).saturating_sub(room as Seq)) } else { span.0 };
+            let most = room.min((span.1 + 1 - from) as usize);
+            let held = self.shared.cache.tail(&look.place, span.1, "events", |tail| tail.events(from, most));
+            let page = match held {
+                Some(page) => page,
+                None if down => log.events_down(span.0, span.1, room).await?,
+                None => log.events_up(span.0, span.1, room).await?,
             };
             if let Some(first) = page.first() {
                 self.watch_page(&look.place, if down { first.seq } else { span.0 }, &page);
@@ -169,41 +204,96 @@ impl Look {
     }
 
     fn covered(&self, first: Seq, last: Seq) -> Covered {
-        let at_start = first <= 1 || self.intervals.next_visible(1, first - 1).is_none();
+        let start = self.head.floor + 1;
+        let at_start = first <= start || self.intervals.next_visible(start, first - 1).is_none();
         let at_end = self.intervals.next_visible(last + 1, self.head.last_seq).is_none();
         Covered { first, last, at_start, at_end }
     }
 
     /// A page of messages as they are now.
     pub async fn messages(&self, anchor: Anchor, limit: usize) -> Result<Page, ReadError> {
-        let views = self.conversation.views(self.head.last_seq).await?;
+        let mut page = match self.held(anchor, limit).await? {
+            Some(page) => page,
+            None => self.stored(anchor, limit).await?,
+        };
+        self.take_back(&mut page.messages).await?;
+        Ok(page)
+    }
+
+    /// A page from memory, if it is near the end of the log.
+    async fn held(&self, anchor: Anchor, limit: usize) -> Result<Option<Page>, StoreError> {
         let end = self.head.last_seq;
-        let (mut messages, first, last) = match anchor {
+        let (Anchor::Before(near) | Anchor::After(near) | Anchor::Around(near)) = anchor;
+        if near < end.saturating_sub(NEAR) {
+            return Ok(None);
+        }
+        let (cache, place) = (&self.conversation.shared.cache, &self.place);
+        let look = || cache.tail(place, end, "messages", |tail| self.page_of(tail, anchor, limit));
+        if let Some(page) = look() {
+            return Ok(Some(page));
+        }
+        self.conversation.hold_tail().await?;
+        Ok(look())
+    }
+
+    fn page_of(&self, tail: &Tail, anchor: Anchor, limit: usize) -> Option<Page> {
+        let (end, floor, see) = (self.head.last_seq, self.head.floor, &self.intervals);
+        let (messages, first, last) = match anchor {
+            Anchor::Before(seq) => {
+                let high = seq.saturating_sub(1).min(end);
+                let (messages, first) = tail.down(high, limit, floor, see)?;
+                (messages, first, high)
+            }
+            Anchor::After(seq) => {
+                let low = seq.max(floor).saturating_add(1);
+                let (messages, last) = tail.up(low, end, limit, see)?;
+                (messages, low, last)
+            }
+            Anchor::Around(seq) => {
+                let seq = seq.min(end);
+                let (mut messages, first) = tail.down(seq, limit.div_ceil(2), floor, see)?;
+                let (above, last) = tail.up(seq.max(floor) + 1, end, (limit / 2).max(1), see)?;
+                messages.extend(above);
+                (messages, first, last)
+            }
+        };
+        Some(Page { messages, covered: self.covered(first, last), reflects: self.reflected(tail.next() - 1) })
+    }
+
+    async fn stored(&self, anchor: Anchor, limit: usize) -> Result<Page, ReadError> {
+        let views = self.conversation.views(self.head.last_seq, self.head.floor).await?;
+        let (end, floor) = (self.head.last_seq, self.floor(&views));
+        let (messages, first, last) = match anchor {
             Anchor::Before(seq) => {
                 let high = seq.saturating_sub(1).min(end);
                 let (messages, first) = self.down(&views, high, limit).await?;
                 (messages, first, high)
             }
             Anchor::After(seq) => {
-                let low = seq.saturating_add(1);
+                let low = seq.max(floor).saturating_add(1);
                 let (messages, last) = self.up(&views, low, limit).await?;
                 (messages, low, last)
             }
             Anchor::Around(seq) => {
                 let seq = seq.min(end);
                 let (mut messages, first) = self.down(&views, seq, limit.div_ceil(2)).await?;
-                let (above, last) = self.up(&views, seq + 1, (limit / 2).max(1)).await?;
+                let above = seq.max(floor) + 1;
+                let (above, last) = self.up(&views, above, (limit / 2).max(1)).await?;
                 messages.extend(above);
                 (messages, first, last)
             }
         };
-        self.take_back(&mut messages).await?;
-        Ok(Page { messages, covered: self.covered(first, last), reflects: self.reflected(&views) })
+        Ok(Page { messages, covered: self.covered(first, last), reflects: self.reflected(views.folded()) })
+    }
+
+    /// Up to where messages are gone: the views may know of more than was known when this was looked up.
+    fn floor(&self, views: &Views) -> Seq {
+        self.head.floor.max(views.rows().floor())
     }
 
     /// Which seq the views reflect, as far as it is the user's business.
-    fn reflected(&self, views: &Views) -> Seq {
-        if self.left.is_some() { self.head.last_seq } else { views.folded() }
+    fn reflected(&self, folded: Seq) -> Seq {
+        if self.left.is_some() { self.head.last_seq } else { folded }
     }
 
     /// Takes back what was made of messages after the user had left. What was deleted stays so.
@@ -227,28 +317,41 @@ impl Look {
 
     /// Some messages by seq.
     pub async fn some(&self, seqs: &[Seq]) -> Result<(Vec<(Seq, MessageRow)>, Seq), ReadError> {
-        let views = self.conversation.views(self.head.last_seq).await?;
         let mut seqs = seqs.to_vec();
         seqs.sort_unstable();
         seqs.dedup();
+        let (cache, end) = (&self.conversation.shared.cache, self.head.last_seq);
+        let held = cache.tail(&self.place, end, "messages", |tail| {
+            Some((tail.some(&seqs, &self.intervals)?, self.reflected(tail.next() - 1)))
+        });
+        if let Some((mut found, reflects)) = held {
+            self.take_back(&mut found).await?;
+            return Ok((found, reflects));
+        }
+        let views = self.conversation.views(end, self.head.floor).await?;
         let mut found = Vec::new();
-        for seq in seqs.into_iter().filter(|seq| self.intervals.covers(*seq)) {
+        let floor = self.floor(&views);
+        let there = |seq: &Seq| *seq > floor && self.intervals.covers(*seq);
+        for seq in seqs.into_iter().filter(there) {
             let rows = views.read_rows(&Key::Message(seq), Rows::Keys(vec![seq_key(seq)])).await?;
             found.extend(self.visible(rows)?);
         }
         self.take_back(&mut found).await?;
-        Ok((found, self.reflected(&views)))
+        Ok((found, self.reflected(views.folded())))
     }
 
     /// A page of a thread's messages, without its first.
     pub async fn thread(&self, root: Seq, anchor: Anchor, limit: usize) -> Result<Page, ReadError> {
-        let end = self.head.last_seq;
+        let (end, floor) = (self.head.last_seq, self.head.floor);
+        if root <= floor {
+            return Err(Refusal::NoMessage(root).into());
+        }
         let (low, high, down) = match anchor {
             Anchor::Before(seq) => (root.saturating_add(1), seq.saturating_sub(1).min(end), true),
             Anchor::After(seq) | Anchor::Around(seq) => (seq.saturating_add(1), end, false),
         };
         let seqs: Vec<Seq> = {
-            let views = self.conversation.views(end).await?;
+            let views = self.conversation.views(end, self.head.floor).await?;
             let range = Rows::Range { from: seq_key(low), to: Some(seq_key(high + 1)), down, limit };
             let rows = views.read_rows(&Key::Thread(root, 0), range).await?;
             rows.iter().map(rows::key_seq).collect::<Result<_, _>>()?
@@ -267,7 +370,7 @@ impl Look {
         after: &str,
         limit: usize,
     ) -> Result<(Vec<(User, rows::Member)>, Seq), ReadError> {
-        let views = self.conversation.views(self.head.last_seq).await?;
+        let views = self.conversation.views(self.head.last_seq, self.head.floor).await?;
         let mut members = Vec::new();
         let mut from: Bytes = [after.as_bytes(), &[0]].concat().into();
         while members.len() < limit {
@@ -293,12 +396,14 @@ impl Look {
         limit: usize,
     ) -> Result<(Vec<(Seq, MessageRow)>, Seq), ReadError> {
         let mut messages: Vec<(Seq, MessageRow)> = Vec::new();
+        let start = self.floor(views) + 1;
         let mut part = high / PART;
         for _ in 0..PARTS {
             // More than is missing are read, since some may be out of sight.
             let mut to = Some(seq_key(high + 1));
             loop {
-                let range = Rows::Range { from: Bytes::new(), to, down: true, limit: limit - messages.len() };
+                let from = seq_key(start);
+                let range = Rows::Range { from, to, down: true, limit: limit - messages.len() };
                 let page = views.read_rows(&Key::Message(part * PART), range).await?;
                 let Some(lowest) = page.last().map(rows::key_seq).transpose()? else { break };
                 messages.extend(self.visible(page)?);
@@ -307,7 +412,7 @@ impl Look {
                 }
                 to = Some(seq_key(lowest));
             }
-            if messages.len() >= limit || part == 0 {
+            if messages.len() >= limit || part <= start / PART {
                 break;
             }
             part -= 1;
@@ -315,7 +420,7 @@ impl Look {
         messages.sort_by_key(|(seq, _)| *seq);
         let first = match messages.first() {
             Some((seq, _)) if messages.len() >= limit => *seq,
-            _ => (part * PART).max(1),
+            _ => (part * PART).max(start),
         };
         Ok((messages, first))
     }

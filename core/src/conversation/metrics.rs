@@ -18,6 +18,14 @@ pub struct Metrics {
     pub publish_failures: IntCounter,
     /// Time of an append.
     pub append_seconds: Histogram,
+    /// Looks through all conversations for what is too old.
+    pub retention_passes: IntCounter,
+    /// Events that were trimmed.
+    pub trimmed: IntCounter,
+    /// Buckets that were deleted.
+    pub dropped: IntCounter,
+    /// Conversations that could not be trimmed this time.
+    pub retention_failures: IntCounter,
 }
 
 impl Metrics {
@@ -56,6 +64,19 @@ impl Metrics {
                 "Hints that the bus did not take in time.",
             )?,
             append_seconds,
+            retention_passes: counter(
+                "nexus_retention_passes_total",
+                "Looks through all conversations for events that are too old to be kept.",
+            )?,
+            trimmed: counter("nexus_retention_trimmed_events_total", "Events that were trimmed.")?,
+            dropped: counter(
+                "nexus_retention_dropped_buckets_total",
+                "Buckets of logs that were deleted after they were trimmed.",
+            )?,
+            retention_failures: counter(
+                "nexus_retention_failures_total",
+                "Conversations that could not be trimmed, and are tried again by the next look.",
+            )?,
         })
     }
 }

@@ -1,28 +1,36 @@
 //! The aggregate: a conversation decides over its log, appends, and folds what was appended.
 //!
 //! - [`command`]: what somebody wants, and why it may be refused.
-//! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`]. Both are pure.
+//! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`], of which some are [`kept`].
+//!   All are pure.
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
 //! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
-//! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one.
+//! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one; `folded`: its views and its tail.
 //! - [`history`]: reading the past, as the members may see it.
 //! - `noticed`: what is noticed of the invariants.
+//! - [`cache`]: what of all this is kept in memory, and when it is believed.
 //! - [`membership`]: when somebody was a member. [`rebuild`]: making the views anew. [`metrics`].
+//! - [`retention`]: how long events are kept, and the loop that trims; `trim`: trimming one conversation.
 //! - here: all conversations of this node.
 
 mod batch;
+pub mod cache;
 pub mod command;
 pub mod decide;
 pub mod directory;
 pub mod fold;
+mod folded;
 pub mod history;
+pub mod kept;
 pub mod list;
 pub mod membership;
 pub mod metrics;
 mod noticed;
 pub mod preferences;
 pub mod rebuild;
+pub mod retention;
 pub mod rows;
+mod trim;
 pub mod views;
 mod writer;
 
@@ -31,21 +39,24 @@ use crate::{
     clock::SharedClock,
     domain::{Event, Place, Seq, Tenant, User},
     log,
-    store::{Rows, Store, StoreError},
+    store::{Rows, Statics, Store, StoreError},
     watch::Watch,
 };
+use cache::{Cache, flights::Flights};
 pub use command::{Command, CommandError, Receipt, Refusal};
+use futures_util::future::BoxFuture;
 pub use list::{Markers, Which};
 pub use membership::{Interval, Intervals};
 use metrics::Metrics;
 use nexus_invariants::Invariant;
 use rows::About;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tokio::time::Instant;
 use writer::Conversation;
 
 /// How conversations append.
@@ -67,6 +78,10 @@ pub struct Settings {
     pub deadline: Duration,
     /// Time that publishing may take before the senders are answered. Default: 200 ms.
     pub publish: Duration,
+    /// What is kept in memory.
+    pub cache: cache::Settings,
+    /// How long events are kept.
+    pub retention: retention::Settings,
 }
 
 impl Default for Settings {
@@ -80,12 +95,14 @@ impl Default for Settings {
             ahead_ms: 10 * 60 * 1000,
             deadline: Duration::from_secs(10),
             publish: Duration::from_millis(200),
+            cache: cache::Settings::default(),
+            retention: retention::Settings::default(),
         }
     }
 }
 
 /// What is known of the end of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head {
     /// Last seq.
     pub last_seq: Seq,
@@ -97,6 +114,28 @@ pub struct Head {
     pub last_at: i64,
     /// Last seq that changed members or roles.
     pub members_at: Seq,
+    /// Number of messages that are gone.
+    pub trimmed: u64,
+}
+
+impl Head {
+    /// Messages that are there above a marker, given the number of messages up to the marker.
+    pub fn unread(&self, read: u64) -> u64 {
+        self.messages.saturating_sub(read.max(self.trimmed))
+    }
+}
+
+impl From<&Statics> for Head {
+    fn from(statics: &Statics) -> Self {
+        Self {
+            last_seq: statics.last_seq,
+            floor: statics.floor.seq,
+            messages: statics.messages,
+            last_at: statics.last_at,
+            members_at: statics.members_at,
+            trimmed: statics.floor.messages,
+        }
+    }
 }
 
 /// Why a read failed; nothing that a caller can mend.
@@ -112,6 +151,16 @@ pub(crate) struct Shared {
     settings: Settings,
     metrics: Metrics,
     watch: Watch,
+    cache: Cache,
+    /// Reads of the ends of logs, and of what tails lack.
+    ends: Flights<Place, Option<Head>>,
+    tails: Flights<Place, ()>,
+}
+
+impl Shared {
+    fn log(&self, place: &Place) -> log::Log {
+        log::Log::new(self.store.clone(), self.clock.clone(), place.clone(), self.settings.log.clone())
+    }
 }
 
 /// All conversations of this node.
@@ -133,7 +182,10 @@ impl Conversations {
     ) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Metrics::new(registry)?;
         let watch = Watch::new(registry)?;
-        let shared = Arc::new(Shared { store, bus, clock, settings, metrics, watch });
+        let cache = Cache::new(settings.cache.clone(), bus.clone(), registry)?;
+        let ends = Flights::new(cache.metrics.shared.clone());
+        let tails = Flights::new(cache.metrics.shared.clone());
+        let shared = Arc::new(Shared { store, bus, clock, settings, metrics, watch, cache, ends, tails });
         Ok(Arc::new(Self { shared, open: Mutex::default(), compared: Mutex::default() }))
     }
 
@@ -151,27 +203,66 @@ impl Conversations {
     }
 
     fn log(&self, place: &Place) -> log::Log {
-        let shared = &self.shared;
-        log::Log::new(shared.store.clone(), shared.clock.clone(), place.clone(), shared.settings.log.clone())
+        self.shared.log(place)
     }
 
-    /// The end of a conversation's log; `None` if there is no such conversation.
+    /// The end of a conversation's log, read from now on; `None` if there is no such conversation.
     pub async fn head(&self, place: &Place) -> Result<Option<Head>, Fault> {
-        let latest = self.log(place).latest().await?;
-        Ok(latest.map(|statics| Head {
-            last_seq: statics.last_seq,
-            floor: 0,
-            messages: statics.messages,
-            last_at: statics.last_at,
-            members_at: statics.members_at,
-        }))
+        let (shared, of) = (self.shared.clone(), place.clone());
+        let read = move || -> BoxFuture<'static, Result<Option<Head>, StoreError>> {
+            Box::pin(read_end(shared.clone(), of.clone()))
+        };
+        Ok(self.shared.ends.ask(place, read).await?)
     }
 
-    /// Events above `after`, lowest first, at most `limit`, across buckets.
+    /// The end of a conversation's log as it is believed to be, or read if it is not known this far at least: see
+    /// [`cache`]. `None` if there is no such conversation.
+    pub async fn end(&self, place: &Place, at_least: Seq) -> Result<Option<Head>, Fault> {
+        match self.shared.cache.end(place, at_least) {
+            Some(head) => Ok(Some(head)),
+            None => self.head(place).await,
+        }
+    }
+
+    /// Events above `after`, lowest first, at most `limit`, across buckets; perhaps fewer than there are, but not none.
     pub async fn events(&self, place: &Place, after: Seq, limit: usize) -> Result<Vec<Event>, Fault> {
-        let events = self.log(place).events_up(after + 1, Seq::MAX, limit).await?;
-        self.watch_page(place, after + 1, &events);
+        let from = after + 1;
+        if let Some(events) = self.shared.cache.tail(place, from, "events", |tail| tail.events(from, limit)) {
+            return Ok(events);
+        }
+        let events = self.log(place).events_up(from, Seq::MAX, limit).await?;
+        self.watch_page(place, from, &events);
         Ok(events)
+    }
+
+    /// Takes note of what other nodes, or this one, say that they appended.
+    pub fn hear(&self, hint: &Hint) {
+        match hint {
+            Hint::Appended { place, events } => self.shared.cache.heard(place, events),
+            Hint::Ends { place, last_seq } => self.shared.cache.ends(place, *last_seq),
+            _ => {}
+        }
+    }
+
+    /// From now on all hints are passed on to [`Self::hear`], or no longer.
+    pub fn listen(&self, listening: bool) {
+        self.shared.cache.listen(listening);
+    }
+
+    /// Hints of a lane may have been missed.
+    pub fn missed(&self, lane: u16) {
+        self.shared.cache.missed(lane);
+    }
+
+    /// The notes of a lane were read, beginning at `at`: since `from` something may have been appended to these
+    /// conversations of it, and to no other.
+    pub fn checked(&self, lane: u16, from: Instant, at: Instant, active: &BTreeSet<Place>) {
+        self.shared.cache.checked(lane, from, at, active);
+    }
+
+    /// Of how many conversations of a lane something is kept in memory.
+    pub fn held(&self, lane: u16) -> usize {
+        self.shared.cache.held(lane)
     }
 
     /// What this node notices of the invariants.
@@ -191,7 +282,7 @@ impl Conversations {
     pub async fn intervals(&self, place: &Place, user: &User) -> Result<Intervals, Fault> {
         let Some(head) = self.head(place).await? else { return Ok(Intervals::default()) };
         let conversation = self.conversation(place);
-        let views = conversation.views(head.members_at).await?;
+        let views = conversation.views(head.members_at, head.floor).await?;
         Ok(views.member(user).await?.map(|member| member.intervals()).unwrap_or_default())
     }
 
@@ -204,7 +295,7 @@ impl Conversations {
     ) -> Result<Option<(Head, Intervals, About)>, Fault> {
         let Some(head) = self.head(place).await? else { return Ok(None) };
         let conversation = self.conversation(place);
-        let views = conversation.views(head.members_at).await?;
+        let views = conversation.views(head.members_at, head.floor).await?;
         let member = views.member(user).await?;
         let intervals = member.map(|member| member.intervals()).unwrap_or_default();
         Ok(Some((head, intervals, views.about().await?.unwrap_or_default())))
@@ -217,14 +308,24 @@ impl Conversations {
 
     /// A user's markers in a conversation.
     pub async fn markers_of(&self, place: &Place, user: &User) -> Result<Markers, Fault> {
+        self.store_views(place).await?;
         let found = list::markers(&*self.shared.store, place, list::row_of_user(user)).await?;
         Ok(found.into_iter().next().map(|(_, markers)| markers).unwrap_or_default())
     }
 
     /// Everybody's markers in a conversation, by user, at most `limit`.
     pub async fn markers(&self, place: &Place, limit: usize) -> Result<Vec<(User, Markers)>, Fault> {
+        self.store_views(place).await?;
         let rows = Rows::Range { from: bytes::Bytes::new(), to: None, down: false, limit };
         Ok(list::markers(&*self.shared.store, place, rows).await?)
+    }
+
+    /// Has all that follows from the log stored, before it is read: what one says moves one's own marker.
+    async fn store_views(&self, place: &Place) -> Result<(), Fault> {
+        if let Some(end) = self.end(place, 0).await? {
+            drop(self.conversation(place).views(end.last_seq, end.floor).await?);
+        }
+        Ok(())
     }
 
     /// Moves a marker up, durably; `messages` is the running count at that seq.
@@ -300,4 +401,14 @@ impl Conversations {
         *compared = Some(next.0.clone());
         Some(next.1.clone())
     }
+}
+
+async fn read_end(shared: Arc<Shared>, place: Place) -> Result<Option<Head>, StoreError> {
+    let moment = shared.cache.begin(&place);
+    let found = shared.log(&place).latest(shared.cache.bucket(&place)).await?;
+    match &found {
+        Some((bucket, statics)) => shared.cache.found(&place, moment, statics.into(), *bucket),
+        None => shared.cache.nothing(&place),
+    }
+    Ok(found.map(|(_, statics)| Head::from(&statics)))
 }

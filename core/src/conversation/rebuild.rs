@@ -8,20 +8,35 @@ use super::{
 use crate::{
     domain::{Place, Seq},
     log::Log,
-    store::Store,
+    store::{Store, StoreError},
 };
 use std::sync::Arc;
 
-/// Folds a conversation's whole log into a new generation of views, puts it in force, and drops the old one.
-/// Offline: no node may serve the conversation meanwhile. Returns the seq that the views reflect now.
+/// Folds a conversation's whole log, or what is left of it, into a new generation of views, puts it in force, and drops
+/// the old one. What was trimmed is taken over as far as it is still meant to be known. Offline: no node may serve the
+/// conversation meanwhile. Returns the seq that the views reflect now.
 pub async fn rebuild(store: Arc<dyn Store>, log: &Log, place: &Place) -> Result<Seq, Fault> {
-    let last = log.latest().await?.map_or(0, |statics| statics.last_seq);
-    let (old, _) = views::in_force(&*store, place).await?;
-    let mut anew = Views::at(store.clone(), place.clone(), old + 1, 0);
-    anew.catch_up(log, last).await?;
+    let latest = log.latest(None).await?.map(|(_, statics)| statics);
+    let (last, floor) = latest.map_or((0, 0), |statics| (statics.last_seq, statics.floor.seq));
+    let (old, reflects) = views::in_force(&*store, place).await?;
+    // Where it was trimmed and nothing deleted yet, it is all there.
+    let whole = floor == 0 || !log.events_up(1, 1, 1).await?.is_empty();
+    let begins = if whole { 0 } else { floor };
+    let mut anew = Views::at(store.clone(), place.clone(), old + 1, begins);
+    if !whole {
+        if reflects < floor {
+            let why = format!(
+                "conversation {}: its views reflect {reflects}, and {floor} was trimmed",
+                place.conversation
+            );
+            return Err(StoreError::Corrupt(why).into());
+        }
+        anew.take_over(old).await?;
+    }
+    anew.catch_up(log, last, floor).await?;
     anew.flush().await?;
     views::enforce(&*store, place, old + 1).await?;
-    for first in (0..=last).step_by(PART as usize) {
+    for first in (begins / PART * PART..=last).step_by(PART as usize) {
         store.drop_cells(&Key::Message(first).partition(place, old)).await?;
     }
     store.drop_cells(&Key::About.partition(place, old)).await?;

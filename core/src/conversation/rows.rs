@@ -102,6 +102,9 @@ pub struct About {
     /// The two of a direct conversation.
     #[prost(string, repeated, tag = "12")]
     pub pair: Vec<String>,
+    /// Events up to this seq are gone.
+    #[prost(uint64, tag = "13")]
+    pub floor: Seq,
 }
 
 impl About {

@@ -110,10 +110,17 @@ impl Views {
         self.folded = last;
     }
 
-    /// Folds the log in up to a seq.
-    pub async fn catch_up(&mut self, log: &Log, to: Seq) -> Result<(), StoreError> {
+    /// Folds the log in up to a seq. Events up to `floor` are gone, or will be.
+    pub async fn catch_up(&mut self, log: &Log, to: Seq, floor: Seq) -> Result<(), StoreError> {
+        self.rows.trim(floor);
+        let mut anew = true;
         while self.folded < to {
             let events = log.events_up(self.folded + 1, to, PAGE).await?;
+            let gone = events.first().is_none_or(|event| event.seq != self.folded + 1);
+            if gone && self.folded < floor && std::mem::take(&mut anew) {
+                self.go_on_from_stored(floor).await?;
+                continue;
+            }
             if events.first().is_none_or(|event| event.seq != self.folded + 1) {
                 return Err(StoreError::Corrupt(format!(
                     "conversation {}: event {} is not in the log",
@@ -140,6 +147,75 @@ impl Views {
     /// The partition of a row of these views.
     pub fn partition(&self, key: &Key) -> Partition {
         key.partition(&self.place, self.generation)
+    }
+
+    /// Somebody else stored all that these views lack of what was trimmed, before it was.
+    async fn go_on_from_stored(&mut self, floor: Seq) -> Result<(), StoreError> {
+        let (generation, stored) = in_force(&*self.store, &self.place).await?;
+        if stored > self.folded {
+            let watch = std::mem::take(&mut self.watch);
+            *self = Self { watch, ..Self::at(self.store.clone(), self.place.clone(), generation, stored) };
+            self.rows.trim(floor);
+        }
+        Ok(())
+    }
+
+    /// Drops what is stored of messages whose whole part lies at or below the floor, from a seq on. What was stored last
+    /// must reflect the floor.
+    pub async fn drop_trimmed(&self, from: Seq, floor: Seq) -> Result<(), StoreError> {
+        for part in from / rows::PART..(floor + 1) / rows::PART {
+            let like = Key::Message(part * rows::PART);
+            let mut at = Bytes::new();
+            loop {
+                let page = Ask::Range { from: at, to: None, down: false, limit: PAGE };
+                let page = self.read_rows(&like, page).await?;
+                for row in &page {
+                    // A thread goes with its first message.
+                    if rows::main_cell::<rows::Text>(Some(row))?.is_some_and(|text| text.replies > 0) {
+                        let thread = Key::Thread(rows::key_seq(row)?, 0);
+                        self.store.drop_cells(&thread.partition(&self.place, self.generation)).await?;
+                    }
+                }
+                match page.last() {
+                    Some(last) if page.len() == PAGE => at = [&last.key[..], &[0]].concat().into(),
+                    _ => break,
+                }
+            }
+            self.store.drop_cells(&like.partition(&self.place, self.generation)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes over from an older generation what the log alone doesn't tell any more: the conversation itself and its
+    /// members. Their cells say up to which event they go.
+    pub(super) async fn take_over(&self, old: u32) -> Result<(), StoreError> {
+        for (from, to) in [
+            (Key::About.partition(&self.place, old), Key::About.partition(&self.place, self.generation)),
+            (rows::members(&self.place, old), rows::members(&self.place, self.generation)),
+        ] {
+            let mut at = Bytes::new();
+            loop {
+                let page = Ask::Range { from: at, to: None, down: false, limit: PAGE };
+                let page = self.store.read_rows(&from, page).await?;
+                let cells = page.iter().flat_map(|row| {
+                    let cells =
+                        row.cells.iter().map(|(column, (at, value))| (column.clone(), *at, value.clone()));
+                    let key = row.key.clone();
+                    cells.map(move |(column, at, value)| Cell {
+                        row: key.clone(),
+                        column,
+                        at,
+                        value: Some(value),
+                    })
+                });
+                self.store.write_cells(&to, cells.collect(), Sync::Later).await?;
+                match page.last() {
+                    Some(last) if page.len() == PAGE => at = [&last.key[..], &[0]].concat().into(),
+                    _ => break,
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn fold(&mut self, event: &Event) -> Result<(), StoreError> {

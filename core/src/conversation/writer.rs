@@ -24,7 +24,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{RwLock, RwLockReadGuard, oneshot};
+use tokio::sync::{RwLock, oneshot};
 
 /// Rounds after which a batch that others keep overtaking is given back to its senders.
 const ROUNDS: usize = 16;
@@ -43,18 +43,18 @@ pub(super) struct Conversation {
     pub(super) place: Place,
     pub(super) shared: Arc<Shared>,
     queue: Mutex<Queue>,
-    turn: tokio::sync::Mutex<Turn>,
-    views: RwLock<Option<Views>>,
+    pub(super) turn: tokio::sync::Mutex<Turn>,
+    pub(super) views: RwLock<Option<Views>>,
     used: AtomicBool,
 }
 
 /// What only the one who appends needs.
 #[derive(Default)]
-struct Turn {
-    tail: Option<Tail>,
+pub(super) struct Turn {
+    pub tail: Option<Tail>,
     /// The last event that was acknowledged here.
-    acknowledged: Seq,
-    noted: i64,
+    pub acknowledged: Seq,
+    pub noted: i64,
     remembered: HashMap<(User, ClientId), Dedupe>,
     order: VecDeque<(User, ClientId)>,
 }
@@ -75,10 +75,8 @@ impl Turn {
 
 impl Conversation {
     pub(super) fn new(shared: Arc<Shared>, place: Place) -> Self {
-        let log =
-            Log::new(shared.store.clone(), shared.clock.clone(), place.clone(), shared.settings.log.clone());
         Self {
-            log,
+            log: shared.log(&place),
             place,
             shared,
             queue: Mutex::default(),
@@ -181,7 +179,7 @@ impl Conversation {
                 turn.tail = Some(self.log.tail().await?);
                 return Ok(());
             }
-            views.catch_up(&self.log, tail.last_seq()).await?;
+            views.catch_up(&self.log, tail.last_seq(), tail.floor().seq).await?;
             views.know(&keys).await?;
             views.rows().copy_of(&keys)
         };
@@ -200,6 +198,7 @@ impl Conversation {
         }
         directory::point(&*self.shared.store, &self.place, &plan.changes).await?;
         let timer = self.shared.metrics.append_seconds.start_timer();
+        let moment = self.shared.cache.begin(&self.place);
         let appended = self.log.append(tail, &plan.entries, &mut turn.noted).await?;
         timer.observe_duration();
         match appended {
@@ -211,6 +210,10 @@ impl Conversation {
                 turn.acknowledged = last;
                 let users = plan.moved.clone();
                 let events: Arc<[Event]> = plan.entries.iter().map(|entry| entry.event.clone()).collect();
+                if let Some((bucket, statics)) = after.latest_of() {
+                    // Before anybody hears of it: who was told that it is there finds it.
+                    self.shared.cache.appended(&self.place, moment, (&statics).into(), bucket, &events);
+                }
                 self.taken(rows, plan.changes, tail.last_seq(), last).await?;
                 self.publish(events, users).await;
                 let mut seqs = plan.seqs;
@@ -237,6 +240,9 @@ impl Conversation {
             Appended::Again(now, found) => {
                 self.shared.metrics.append_refused.inc();
                 turn.tail = Some(now);
+                if let Some((bucket, statics)) = now.latest_of() {
+                    self.shared.cache.found(&self.place, moment, (&statics).into(), bucket);
+                }
                 self.publish_after_all(&tail, now.last_seq(), plan.moved).await;
                 for (entry, dedupe) in plan.entries.iter().zip(found) {
                     if let (Some(id), Some(dedupe)) = (entry.event.id, dedupe) {
@@ -272,6 +278,7 @@ impl Conversation {
                     if known.is_none() {
                         self.watch_retry(sender, id, &dedupe).await;
                     }
+                    self.shared.cache.ends(&self.place, dedupe.seq);
                     answer_first(pending, dedupe);
                 }
                 // Said by the clock alone, which may have jumped since an attempt that is still under way.
@@ -345,7 +352,7 @@ impl Conversation {
                     plan.changes.extend(rows.fold(&event, &decided));
                     let dedupe = Dedupe { seq: event.seq, time_ms, digest: pending.digest };
                     plan.seqs.insert(index, dedupe);
-                    plan.entries.push(Entry { event, digest: pending.digest });
+                    plan.entries.push(Entry { event, digest: pending.digest, floor: None });
                     if let Some(id) = id {
                         firsts.insert((sender.clone(), *id), index);
                     }
@@ -382,6 +389,7 @@ impl Conversation {
                 if let Some(id) = pending.command.id {
                     self.watch_retry(&pending.command.sender, id, &dedupe).await;
                 }
+                self.shared.cache.ends(&self.place, dedupe.seq);
                 answer_first(pending, dedupe);
             }
             Ok(None) => answer(pending, Err(refusal.into())),
@@ -393,30 +401,9 @@ impl Conversation {
         Ok(())
     }
 
-    async fn taken(
-        &self,
-        rows: Rows,
-        changes: Vec<super::fold::Change>,
-        before: Seq,
-        last: Seq,
-    ) -> Result<(), StoreError> {
-        let mut guard = self.views.write().await;
-        let Some(views) = guard.as_mut() else { return Ok(()) };
-        if views.folded() == before {
-            views.take(rows, changes, last);
-        }
-        if views.heavy()
-            && let Err(error) = views.flush().await
-        {
-            // The log has it; what isn't stored of the views is folded again.
-            tracing::warn!(conversation = %self.place.conversation, %error, "views not stored yet");
-        }
-        Ok(())
-    }
-
     /// Tells the bus what stands in the log where a batch was to stand, since it may be that batch, and then nobody else tells
     /// of it. It is read, since another node may have appended the same requests in its own words.
-    async fn publish_after_all(&self, tail: &Tail, last: Seq, moved: Vec<User>) {
+    pub(super) async fn publish_after_all(&self, tail: &Tail, last: Seq, moved: Vec<User>) {
         if last <= tail.last_seq() {
             return;
         }
@@ -428,7 +415,7 @@ impl Conversation {
     }
 
     /// Tells the bus, before the senders hear of it, but never for long: the log has it.
-    async fn publish(&self, events: Arc<[Event]>, moved: Vec<User>) {
+    pub(super) async fn publish(&self, events: Arc<[Event]>, moved: Vec<User>) {
         let publish = async {
             let mut heard =
                 self.shared.bus.publish(Hint::Appended { place: self.place.clone(), events }).await;
@@ -443,36 +430,6 @@ impl Conversation {
         };
         if !matches!(tokio::time::timeout(self.shared.settings.publish, publish).await, Ok(true)) {
             self.shared.metrics.publish_failures.inc();
-        }
-    }
-
-    async fn loaded<'a>(&self, views: &'a mut Option<Views>) -> Result<&'a mut Views, StoreError> {
-        if views.is_none() {
-            *views = Some(
-                Views::load(self.shared.store.clone(), self.place.clone(), self.shared.watch.clone()).await?,
-            );
-        }
-        views.as_mut().ok_or_else(|| StoreError::Unavailable("the views are not loaded".into()))
-    }
-
-    /// The views, stored and folded up to a seq at least, for reading from the store.
-    pub(super) async fn views(&self, at_least: Seq) -> Result<RwLockReadGuard<'_, Views>, StoreError> {
-        let mut guard = self.views.write().await;
-        let views = self.loaded(&mut guard).await?;
-        if views.folded() < at_least {
-            views.catch_up(&self.log, at_least).await?;
-        }
-        views.flush().await?;
-        let guard = guard.downgrade();
-        RwLockReadGuard::try_map(guard, Option::as_ref)
-            .map_err(|_| StoreError::Unavailable("the views are not loaded".into()))
-    }
-
-    /// Stores what is folded.
-    pub(super) async fn flush(&self) -> Result<(), StoreError> {
-        match self.views.write().await.as_mut() {
-            Some(views) => views.flush().await,
-            None => Ok(()),
         }
     }
 }

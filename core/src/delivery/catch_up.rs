@@ -4,7 +4,7 @@
 use super::{
     Delivery, frame,
     frame::Frame,
-    hub::Joined,
+    hub::{Hub, Joined},
     plan::{Start, Step, plan},
     stream::{Batch, Outcome, Stream, Work},
 };
@@ -371,6 +371,15 @@ impl Delivery {
         sent
     }
 
+    /// What a hub lacks may have been trimmed and deleted while it could not be read.
+    async fn skip_trimmed(self: &Arc<Self>, place: &Place) {
+        if let Ok(Some(head)) = self.conversations.head(place).await {
+            let skip = |hub: &mut Hub| hub.skip_to(head.floor + 1);
+            let busy = self.lanes.find(place, skip).unwrap_or_default();
+            busy.iter().for_each(|stream| self.employ(stream));
+        }
+    }
+
     fn failed(&self, fault: &Fault, what: &str) {
         self.metrics.faults.inc();
         tracing::warn!(%fault, "{what} could not be read; trying again");
@@ -389,7 +398,11 @@ impl Delivery {
                         delivery.appended(&place, &events);
                     }
                     Err(missing) => {
-                        let lost = missing == Missing::Hole && backoff.missed();
+                        delivery.skip_trimmed(&place).await;
+                        // What was trimmed is not lacked any more.
+                        let lacks = delivery.lanes.find(&place, |hub| hub.lacks()).flatten();
+                        let hole = missing == Missing::Hole && lacks == Some(after);
+                        let lost = hole && backoff.missed();
                         delivery.metrics.watch.check(Invariant::Log3, !lost, || {
                             let (place, seq) = (place.conversation, after + 1);
                             format!("conversation {place}: event {seq} was told of and is not in the log")
@@ -403,4 +416,4 @@ impl Delivery {
 }
 
 /// The end of a log that isn't there.
-const NOTHING: Head = Head { last_seq: 0, floor: 0, messages: 0, last_at: 0, members_at: 0 };
+const NOTHING: Head = Head { last_seq: 0, floor: 0, messages: 0, last_at: 0, members_at: 0, trimmed: 0 };

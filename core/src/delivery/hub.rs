@@ -178,6 +178,28 @@ impl Hub {
         lacks
     }
 
+    /// Events below a seq are gone, and it lacked some of them: it goes on there, and its streams look at the log anew. Gives
+    /// those that have work now.
+    pub fn skip_to(&mut self, next: Seq) -> Vec<Arc<Stream>> {
+        if self.next.is_none_or(|now| now >= next) {
+            return Vec::new();
+        }
+        self.next = Some(next);
+        self.known = self.known.max(next - 1);
+        self.pending.clear();
+        self.recent.clear();
+        self.recent_bytes = 0;
+        let mut busy = Vec::new();
+        for attachment in self.streams.values_mut().filter(|attachment| !attachment.behind) {
+            attachment.behind = true;
+            if let Some(at) = attachment.next {
+                attachment.stream.overflowed(self.conversation, at - 1);
+                busy.push(attachment.stream.clone());
+            }
+        }
+        busy
+    }
+
     fn when(&mut self, now: Instant, settings: &Settings) -> Flush {
         if self.pending.is_empty() || self.ticking {
             return Flush::Not;

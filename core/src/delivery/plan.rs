@@ -132,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(last_seq: Seq, floor: Seq) -> Head {
-        Head { last_seq, floor, messages: 0, last_at: 0, members_at: 0 }
+        Head { last_seq, floor, ..Head::default() }
     }
 
     fn spans(spans: &[(Seq, Seq)]) -> Intervals {

@@ -34,8 +34,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MARGIN_MINUTES: i64 = 15;
 /// Rows of `recent` that are read at once.
 const RECENT_PAGE: usize = 500;
-/// Conversations with hubs that are all looked at, rather than looked for: an end takes two reads, and there are 31 minutes
-/// or more to read.
+/// Conversations with hubs, or in memory, that are all looked at, rather than looked for: an end takes two reads, and there
+/// are 31 minutes or more to read.
 const FEW: usize = 16;
 /// Conversations of a lane whose ends are read at once.
 const HEADS: usize = 32;
@@ -68,17 +68,23 @@ impl Delivery {
         // A task for each, so that none takes another's share of the runtime.
         let mut loops = JoinSet::new();
         let (delivery, found) = (self.clone(), suspects.clone());
+        let heard = Heeded::new(&self);
         loops.spawn(async move { delivery.hear(listener, &found).await });
         let delivery = self.clone();
         loops.spawn(async move { delivery.look_after().await });
         loops.spawn(async move { self.check(&suspects).await });
         stop.cancelled().await;
+        drop(heard);
     }
 
     async fn hear(self: &Arc<Self>, mut listener: Listener, suspects: &Suspects) {
         loop {
             tokio::task::coop::consume_budget().await;
-            match listener.recv().await {
+            let heard = listener.recv().await;
+            if let Heard::Hint(hint) = &heard {
+                self.conversations.hear(hint);
+            }
+            match heard {
                 Heard::Hint(Hint::Appended { place, events }) => self.appended(&place, &events),
                 Heard::Hint(Hint::Ends { place, last_seq }) => {
                     if self.lanes.find(&place, |hub| hub.ends_at(last_seq)) == Some(true) {
@@ -101,7 +107,10 @@ impl Delivery {
                     self.hear_presence(node, &tenant, &user, &conversations, &body);
                 }
                 Heard::Hint(Hint::Roll { node, people, last }) => self.hear_roll(node, &people, last),
-                Heard::Missed(lane) => suspects.add(1 << (lane % LANES)),
+                Heard::Missed(lane) => {
+                    self.conversations.missed(lane);
+                    suspects.add(1 << (lane % LANES));
+                }
             }
         }
     }
@@ -153,7 +162,7 @@ impl Delivery {
     /// Compares lanes with the log: those that missed hints at once, and all of them every now and then.
     async fn check(self: &Arc<Self>, suspects: &Suspects) {
         let every = Duration::from_millis(self.settings.check_ms);
-        let mut good = [self.minute(); LANES as usize];
+        let mut good = [(self.minute(), Instant::now()); LANES as usize];
         let mut all_at = Instant::now() + every;
         loop {
             let mut lanes = suspects.lanes.swap(0, Ordering::AcqRel);
@@ -197,9 +206,13 @@ impl Delivery {
         }
     }
 
-    /// Checks a lane, and says which, and the minute in which that was begun.
-    async fn check_since(self: &Arc<Self>, lane: u16, good: i64) -> (u16, i64, Result<(), Fault>) {
-        let begun = self.minute();
+    /// Checks a lane, and says which, and when that was begun.
+    async fn check_since(
+        self: &Arc<Self>,
+        lane: u16,
+        good: (i64, Instant),
+    ) -> (u16, (i64, Instant), Result<(), Fault>) {
+        let begun = (self.minute(), Instant::now());
         (lane, begun, self.check_lane(lane, good).await)
     }
 
@@ -208,7 +221,7 @@ impl Delivery {
     }
 
     /// Compares the hubs of a lane with the log, and has the memberships of its users read again.
-    async fn check_lane(self: &Arc<Self>, lane: u16, good: i64) -> Result<(), Fault> {
+    async fn check_lane(self: &Arc<Self>, lane: u16, good: (i64, Instant)) -> Result<(), Fault> {
         self.metrics.lane_checks.inc();
         for stream in self.attached.every() {
             if lane_of_user(&stream.caller.tenant, &stream.caller.user) == lane {
@@ -236,12 +249,14 @@ impl Delivery {
 
     /// The conversations of a lane to which something was appended since a minute; all with a hub, where that isn't
     /// noted, or where they are fewer than there are minutes to read.
-    async fn active(&self, lane: u16, good: i64) -> Result<BTreeSet<Place>, Fault> {
+    async fn active(&self, lane: u16, good: (i64, Instant)) -> Result<BTreeSet<Place>, Fault> {
         let hubs = self.lanes.places(lane);
-        if hubs.len() <= FEW || !self.conversations.notes_recent() {
+        let few = hubs.len() <= FEW && self.conversations.held(lane) <= FEW;
+        if few || !self.conversations.notes_recent() {
             return Ok(hubs.into_iter().collect());
         }
-        let minutes = good - MARGIN_MINUTES..=self.minute() + MARGIN_MINUTES;
+        let (from, at) = (good.1, Instant::now());
+        let minutes = good.0 - MARGIN_MINUTES..=self.minute() + MARGIN_MINUTES;
         let read = stream::iter(minutes).map(|minute| self.of_minute(lane, minute));
         let places: BTreeSet<Place> = read
             .buffer_unordered(MINUTES)
@@ -251,6 +266,7 @@ impl Delivery {
             })
             .await?;
         debug_assert!(places.iter().all(|place| lane_of(place) == lane));
+        self.conversations.checked(lane, from, at, &places);
         Ok(places)
     }
 
@@ -287,6 +303,22 @@ impl Delivery {
                 stream.outbox.cut(going_away());
             }
         }
+    }
+}
+
+/// As long as it lives, hints are passed on to the conversations.
+struct Heeded(Arc<Delivery>);
+
+impl Heeded {
+    fn new(delivery: &Arc<Delivery>) -> Self {
+        delivery.conversations.listen(true);
+        Self(delivery.clone())
+    }
+}
+
+impl Drop for Heeded {
+    fn drop(&mut self) {
+        self.0.conversations.listen(false);
     }
 }
 

@@ -42,6 +42,11 @@ impl Name {
         if fits && known { Ok(Self(name.into())) } else { Err(InvalidName) }
     }
 
+    /// Checks and takes the sender of an event: a name, or nothing for the server itself.
+    pub fn sender(name: &str) -> Result<Self, InvalidName> {
+        if name.is_empty() { Ok(Self::lowest()) } else { Self::new(name) }
+    }
+
     /// A name that sorts before all others.
     pub fn lowest() -> Self {
         Self("".into())

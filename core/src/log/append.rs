@@ -3,7 +3,7 @@
 use super::{Log, Tail};
 use crate::{
     domain::{ClientId, Event, Seq, User, hash},
-    store::{Commit, Dedupe, IndexRow, Outcome, Read, Statics, StoreError},
+    store::{Commit, Dedupe, Floor, IndexRow, Outcome, Read, Statics, StoreError},
 };
 
 /// An event to append, with the digest of the request that it answers.
@@ -13,6 +13,8 @@ pub struct Entry {
     pub event: Event,
     /// Digest of the request's content, for its dedupe row.
     pub digest: [u8; 32],
+    /// Where the log begins from this event on, if it says so.
+    pub floor: Option<Floor>,
 }
 
 /// What an append came to.
@@ -35,23 +37,27 @@ impl Log {
         if !over && used < statics.limits.events && statics.bytes < statics.limits.bytes {
             return Ok((tail, statics.limits.events - used));
         }
-        let sealed = Statics { closed: true, ..statics };
-        let commit = Commit {
-            expect: Some(statics.last_seq),
-            statics: sealed,
-            events: Vec::new(),
-            dedupe: Vec::new(),
-        };
-        match self.store.commit(&self.bucket(tail.first), commit).await {
-            Ok(_) | Err(StoreError::Unknown(_)) => {}
-            Err(error) => return Err(error),
-        }
-        // Applied, refused by somebody who sealed or appended first, or unknown: what it is now, is read.
-        let tail = self.tail().await?;
+        let tail = self.seal(tail.first, statics).await?;
         let room = tail.opened.map_or(self.settings.limits.events, |now| {
             now.limits.events.saturating_sub(now.last_seq + 1 - tail.first)
         });
         Ok((tail, room))
+    }
+
+    /// Closes a bucket for ever, if it is still as it was seen. Returns the end as it is now.
+    pub(super) async fn seal(&self, first: Seq, statics: Statics) -> Result<Tail, StoreError> {
+        let commit = Commit {
+            expect: Some(statics.last_seq),
+            statics: Statics { closed: true, ..statics },
+            events: Vec::new(),
+            dedupe: Vec::new(),
+        };
+        match self.store.commit(&self.bucket(first), commit).await {
+            Ok(_) | Err(StoreError::Unknown(_)) => {}
+            Err(error) => return Err(error),
+        }
+        // Applied, refused by somebody who sealed or appended first, or unknown: what it is now, is read.
+        self.tail().await
     }
 
     /// Appends entries that follow the tail, in one conditional batch. No (sender, id) may be in it twice, and it
@@ -75,7 +81,17 @@ impl Log {
             events: entries.iter().map(|entry| entry.event.clone()).collect(),
             dedupe: entries.iter().filter_map(dedupe_row).collect(),
         };
-        match self.store.commit(&self.bucket(tail.first), commit).await {
+        let outcome = self.store.commit(&self.bucket(tail.first), commit).await;
+        if tail.opened.is_none() && matches!(outcome, Ok(Outcome::Applied)) {
+            // A bucket that was trimmed can be opened anew by who was held up for so long before; the log is elsewhere.
+            let now = self.tail().await.map_err(|error| StoreError::Unknown(error.to_string()))?;
+            if now.floor().seq >= tail.first {
+                // Nobody finds it; if this fails, nobody finds it either.
+                drop(self.store.drop_bucket(&self.bucket(tail.first)).await);
+                return Ok(Appended::Again(now, vec![None; entries.len()]));
+            }
+        }
+        match outcome {
             Ok(Outcome::Applied) if statics.closed => Ok(Appended::Done(Tail {
                 first: statics.last_seq + 1,
                 opened: None,
@@ -98,7 +114,10 @@ impl Log {
             entries.iter().filter_map(|e| Some((e.event.sender.clone(), e.event.id?))).collect();
         let mut rows = self.store.dedupe(&self.bucket(first), &ids, Read::Serial).await?.into_iter();
         let found = entries.iter().map(|e| e.event.id.and_then(|_| rows.next().flatten())).collect();
-        Ok(Appended::Again(self.tail().await?, found))
+        let now = self.tail().await?;
+        // What a bucket that was trimmed says now it says of another: of ids that were in it nothing is known any more.
+        let gone = now.floor().seq >= first;
+        Ok(Appended::Again(now, if gone { vec![None; entries.len()] } else { found }))
     }
 
     fn after(&self, tail: &Tail, entries: &[Entry], now: i64) -> Statics {
@@ -117,9 +136,10 @@ impl Log {
                 messages: 0,
                 bytes: 0,
                 limits: self.settings.limits,
+                floor: Floor::default(),
             },
         };
-        for Entry { event, .. } in entries {
+        for Entry { event, floor, .. } in entries {
             statics.last_seq = event.seq;
             statics.last_at = event.time_ms;
             statics.id_max = statics.id_max.max(event.id.map_or(0, ClientId::time_ms));
@@ -127,6 +147,7 @@ impl Log {
                 statics.members_at = event.seq;
             }
             statics.messages = event.messages;
+            statics.floor = floor.unwrap_or(statics.floor);
             statics.bytes += event.size() as u64;
         }
         let full = statics.last_seq + 1 - tail.first >= statics.limits.events;
@@ -145,7 +166,7 @@ impl Log {
 }
 
 fn dedupe_row(entry: &Entry) -> Option<(User, ClientId, Dedupe)> {
-    let Entry { event, digest } = entry;
+    let Entry { event, digest, .. } = entry;
     Some((
         event.sender.clone(),
         event.id?,

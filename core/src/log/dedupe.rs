@@ -3,7 +3,7 @@
 use super::{Log, Tail};
 use crate::{
     domain::{ClientId, Seq, User},
-    store::{Dedupe, Read, Statics, StoreError},
+    store::{Dedupe, Floor, Read, Statics, StoreError},
 };
 
 /// How far back a client id is looked up. Older ids are refused without an append.
@@ -34,27 +34,32 @@ pub enum Found {
 
 impl Log {
     /// Looks an id up in the closed buckets, newest first, as far as any can hold it: `id_max` is the greatest time of
-    /// any id in the log so far, so a bucket whose `id_max` is below the id's time has it not, nor any before it.
+    /// any id in the log so far, so a bucket whose `id_max` is below the id's time has it not, nor any before it. What was
+    /// trimmed can't be asked.
     pub async fn find_closed(&self, tail: &Tail, sender: &User, id: ClientId) -> Result<Found, StoreError> {
         if id.time_ms() < self.clock.now_ms() - self.settings.horizon.age_ms {
             return Ok(Found::Beyond);
         }
+        let floor = tail.floor();
+        let trimmed =
+            || if floor.seq > 0 && floor.id_max >= id.time_ms() { Found::Beyond } else { Found::Nowhere };
         let mut next: Option<(Seq, Statics)> = tail.closed;
         for _ in 0..self.settings.horizon.buckets {
-            let Some((first, statics)) = next.filter(|(_, statics)| statics.id_max >= id.time_ms()) else {
+            let Some((first, statics)) = next else { return Ok(trimmed()) };
+            if statics.id_max < id.time_ms() {
                 return Ok(Found::Nowhere);
-            };
+            }
             let row = self.store.dedupe(&self.bucket(first), &[(sender.clone(), id)], Read::Quorum).await?;
             if let Some(dedupe) = row.into_iter().flatten().next() {
                 return Ok(Found::Event(dedupe));
             }
             debug_assert!(statics.closed);
-            next = self.closed_before(first).await?;
+            next = self.closed_before(first, floor).await?;
         }
-        Ok(if next.is_some_and(|(_, statics)| statics.id_max >= id.time_ms()) {
-            Found::Beyond
-        } else {
-            Found::Nowhere
+        Ok(match next {
+            Some((_, statics)) if statics.id_max >= id.time_ms() => Found::Beyond,
+            Some(_) => Found::Nowhere,
+            None => trimmed(),
         })
     }
 
@@ -69,8 +74,12 @@ impl Log {
         Ok(rows.into_iter().flatten().next())
     }
 
-    pub(super) async fn closed_before(&self, first: Seq) -> Result<Option<(Seq, Statics)>, StoreError> {
-        if first <= 1 {
+    pub(super) async fn closed_before(
+        &self,
+        first: Seq,
+        floor: Floor,
+    ) -> Result<Option<(Seq, Statics)>, StoreError> {
+        if first <= floor.seq + 1 {
             return Ok(None);
         }
         let Some(row) = self.store.index(&self.place, first - 1, 1).await?.pop() else { return Ok(None) };

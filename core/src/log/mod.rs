@@ -4,6 +4,7 @@
 //! - [`append`]: sealing, opening, appending: one conditional batch at a time.
 //! - [`dedupe`]: what became of a client id, in the open bucket and in closed ones.
 //! - [`read`]: events across buckets.
+//! - [`trim`]: the beginning, where it is too old to be kept.
 //!
 //! Correctness never depends on who appends: every batch has the condition that the log still ends where its maker
 //! thinks it does. A batch that was refused, or whose outcome is unknown, is answered by reading at `SERIAL`.
@@ -12,6 +13,7 @@ pub mod append;
 pub mod dedupe;
 pub mod read;
 pub mod tail;
+pub mod trim;
 
 pub use append::{Appended, Entry};
 pub use dedupe::{Found, Horizon};

@@ -48,10 +48,10 @@ impl Log {
         Ok(events)
     }
 
-    /// The first seq whose event is not before a time; one above the last if all are before it.
-    pub async fn seq_at(&self, time_ms: i64, last: Seq) -> Result<Seq, StoreError> {
+    /// The first seq of `first..=last` whose event is not before a time; one above the last if all are before it.
+    pub async fn seq_at(&self, time_ms: i64, first: Seq, last: Seq) -> Result<Seq, StoreError> {
         // Times never decrease along a log, so the place is found by halving.
-        let (mut low, mut high) = (1, last + 1);
+        let (mut low, mut high) = (first, last + 1);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.events_up(middle, last, 1).await?.first() {

@@ -3,7 +3,7 @@
 use super::Log;
 use crate::{
     domain::Seq,
-    store::{Bucket, Read, Statics, StoreError},
+    store::{Bucket, Floor, Read, Statics, StoreError},
 };
 
 /// The end of a log: the bucket that the next event goes into.
@@ -26,6 +26,16 @@ impl Tail {
         self.opened.or(self.closed.map(|(_, statics)| statics))
     }
 
+    /// The same, with the name of their bucket.
+    pub fn latest_of(&self) -> Option<(Seq, Statics)> {
+        self.opened.map(|statics| (self.first, statics)).or(self.closed)
+    }
+
+    /// Up to where the log was trimmed.
+    pub fn floor(&self) -> Floor {
+        self.latest().map(|statics| statics.floor).unwrap_or_default()
+    }
+
     /// Last seq of the log; 0 if there is none.
     pub fn last_seq(&self) -> Seq {
         self.opened.map_or(self.first - 1, |statics| statics.last_seq)
@@ -41,14 +51,23 @@ impl Log {
     pub async fn tail(&self) -> Result<Tail, StoreError> {
         let mut tail = self.end(Read::Serial).await?;
         if tail.closed.is_none() {
-            tail.closed = self.closed_before(tail.first).await?;
+            tail.closed = self.closed_before(tail.first, tail.floor()).await?;
         }
         Ok(tail)
     }
 
-    /// The latest columns of the log, for reading; `None` if it has no event.
-    pub async fn latest(&self) -> Result<Option<Statics>, StoreError> {
-        Ok(self.end(Read::Quorum).await?.latest())
+    /// The latest columns of the log, for reading, and the bucket that they are of; `None` if it has no event. `known`: a
+    /// bucket of the log, which saves a look at the index if it is still the last.
+    pub async fn latest(&self, known: Option<Seq>) -> Result<Option<(Seq, Statics)>, StoreError> {
+        let there = match known {
+            Some(first) => self.store.statics(&self.bucket(first), Read::Quorum).await?.map(|s| (first, s)),
+            None => None,
+        };
+        let tail = match there {
+            Some((first, statics)) => self.follow(first, Some(statics), None, Read::Quorum).await?,
+            None => self.end(Read::Quorum).await?,
+        };
+        Ok(tail.latest_of())
     }
 
     /// Finds the end: the newest row of the index, followed forward through closed buckets. Knows the newest closed
@@ -57,9 +76,9 @@ impl Log {
         let Some(row) = self.store.index(&self.place, Seq::MAX, 1).await?.pop() else {
             return Ok(Tail::EMPTY);
         };
-        let mut first = row.first;
+        let first = row.first;
         let mut closed = None;
-        let mut opened = self.store.statics(&self.bucket(first), read).await?;
+        let opened = self.store.statics(&self.bucket(first), read).await?;
         if opened.is_none() && first > 1 {
             // The index names a bucket that nobody has opened yet: the one before it was closed first.
             let before = self.store.index(&self.place, first - 1, 1).await?.pop();
@@ -67,6 +86,16 @@ impl Log {
             let statics = self.store.statics(&self.bucket(before), read).await?;
             closed = Some((before, statics.ok_or_else(|| self.broken("there is no bucket", before))?));
         }
+        self.follow(first, opened, closed, read).await
+    }
+
+    async fn follow(
+        &self,
+        mut first: Seq,
+        mut opened: Option<Statics>,
+        mut closed: Option<(Seq, Statics)>,
+        read: Read,
+    ) -> Result<Tail, StoreError> {
         while let Some(statics) = opened.filter(|statics| statics.closed) {
             closed = Some((first, statics));
             first = statics.last_seq + 1;

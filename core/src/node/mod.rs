@@ -207,6 +207,7 @@ impl Node {
         let tasks = vec![
             tokio::spawn(delivery.clone().run(stop.clone())),
             tokio::spawn(settle(conversations.clone(), stop.clone())),
+            tokio::spawn(trim(conversations.clone(), stop.clone())),
             tokio::spawn(parts.watch(health.clone(), stop.clone())),
         ];
         let drain = Duration::from_millis(config.drain_ms);
@@ -256,5 +257,12 @@ async fn open(config: &Config, chance: &mut StdRng, registry: &Registry) -> Resu
 async fn settle(conversations: Arc<Conversations>, stop: CancellationToken) {
     while tokio::time::timeout(SETTLE, stop.cancelled()).await.is_err() {
         conversations.settle().await;
+    }
+}
+
+async fn trim(conversations: Arc<Conversations>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = conversations.keep_trimmed() => {}
     }
 }

@@ -39,6 +39,17 @@ impl Default for Limits {
     }
 }
 
+/// Up to where a log was trimmed, and what must be known of the part that is gone. Whole buckets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Floor {
+    /// The last event that was trimmed; 0: none.
+    pub seq: Seq,
+    /// Greatest time in any client id up to there.
+    pub id_max: i64,
+    /// Messages up to there.
+    pub messages: u64,
+}
+
 /// A bucket's static columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statics {
@@ -60,6 +71,9 @@ pub struct Statics {
     pub bytes: u64,
     /// When it closes.
     pub limits: Limits,
+    /// Up to where the log was trimmed when the last event was appended. In the same batch as the event that says so, and
+    /// carried over: nobody who appends can miss it.
+    pub floor: Floor,
 }
 
 /// A dedupe row: what a client id became.

@@ -27,6 +27,9 @@ pub enum Partition {
     Markers(Place),
     /// The public channels of a tenant.
     Directory(Tenant),
+    /// How long a tenant's conversations are kept, and which of them are being trimmed. Of no tenant (the name that sorts
+    /// before all others): who looked through all of them last.
+    Retention(Tenant),
 }
 
 /// A cell to write.

@@ -13,7 +13,7 @@ pub mod embedded;
 
 use crate::domain::{ClientId, Event, Place, Seq, User};
 use async_trait::async_trait;
-pub use bucket::{Bucket, Commit, Dedupe, IndexRow, Limits, Outcome, Statics};
+pub use bucket::{Bucket, Commit, Dedupe, Floor, IndexRow, Limits, Outcome, Statics};
 pub use cells::{Cell, Partition, Row, Rows, Sync};
 
 /// Why the store didn't answer.
@@ -98,7 +98,9 @@ pub trait Store: Send + std::marker::Sync + 'static {
     /// Blanks the bodies of events of one bucket, closed or not; the envelope stays. Blanking again changes nothing.
     async fn blank(&self, bucket: &Bucket, seqs: &[Seq]) -> Result<(), StoreError>;
 
-    /// Deletes a whole bucket, plainly, and its index row. Only below the stored floor.
+    /// Deletes a whole bucket, plainly, and its index row last. Only one that was sealed, at or below the stored floor. What
+    /// was held back on its way here since before may still open it anew: who opens a bucket looks afterwards whether it
+    /// lies above the floor.
     async fn drop_bucket(&self, bucket: &Bucket) -> Result<(), StoreError>;
 
     /// Notes that a conversation was appended to in a minute of a lane. Plain.
@@ -127,7 +129,7 @@ pub trait Store: Send + std::marker::Sync + 'static {
     /// Deletes a partition of cells, plainly. For generations that nothing reads any more.
     async fn drop_cells(&self, partition: &Partition) -> Result<(), StoreError>;
 
-    /// Every conversation that has an index row, after `after`, in the order of [`Place`]. For offline commands.
+    /// Every conversation that has an index row, after `after`, in the order of [`Place`]. Slow where there are many.
     async fn places(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>, StoreError>;
 
     /// How it is. Asked every second.

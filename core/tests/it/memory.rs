@@ -41,6 +41,8 @@ pub struct MemoryStore {
     pub unreadable: Mutex<Option<Place>>,
     /// Reads of events.
     pub reads: AtomicU64,
+    /// Calls of any kind.
+    pub calls: AtomicU64,
     /// Read by commits that are under way, so that a serial read can wait for them.
     under_way: tokio::sync::RwLock<()>,
 }
@@ -56,6 +58,7 @@ impl MemoryStore {
             lose_answer: false.into(),
             unreadable: Mutex::default(),
             reads: 0.into(),
+            calls: 0.into(),
             under_way: Default::default(),
         }
     }
@@ -74,6 +77,7 @@ impl MemoryStore {
     }
 
     async fn with<R>(&self, what: impl FnOnce(&mut Data) -> R) -> R {
+        self.calls.fetch_add(1, SeqCst);
         self.pause().await;
         let result = what(&mut self.data.lock().unwrap());
         self.pause().await;

@@ -23,6 +23,8 @@ pub struct Plain {
     pub count: u64,
     /// The last event that changed members or roles.
     pub members_at: Seq,
+    /// Events up to this one are gone.
+    pub floor: Seq,
 }
 
 /// A member, now or once.
@@ -136,6 +138,11 @@ impl Plain {
                 self.messages.get_mut(&target).unwrap().pinned = false;
                 self.pinned.retain(|seq| *seq != target);
             }
+            Body::Trimmed(b) => {
+                self.floor = b.through;
+                self.messages.retain(|seq, _| *seq > b.through);
+                self.pinned.retain(|seq| *seq > b.through);
+            }
             other => panic!("nobody asked for {other:?}"),
         }
     }
@@ -154,6 +161,9 @@ impl Plain {
             Body::MessageEdited(_) => {
                 let said = self.messages.get(&event.target);
                 role.is_some() && said.is_some_and(|s| s.sender == event.sender.as_str() && !s.deleted)
+            }
+            Body::Trimmed(b) => {
+                event.sender.as_str().is_empty() && b.through > self.floor && b.through < event.seq
             }
             _ => role.is_some(),
         }

@@ -4,7 +4,7 @@
 //! - [`fate`]: chance, time, weather and the trace. [`gate`]: a node's life and death. [`trouble`]: what lasts for a while.
 //! - [`store`], [`bus`]: the models, with their anomalies. [`node`]: a real node over them.
 //! - [`phone`]: who writes. [`device`]: who listens. [`reader`]: who looks things up. [`fold`]: the plain fold of a log.
-//! - [`world`]: one simulation. [`rare`]: what it came to. [`cases`], [`outages`]: single stories.
+//! - [`world`]: one simulation. [`rare`]: what it came to. [`cases`], [`outages`], [`retention`]: single stories.
 //!   [`noticed`]: what nodes notice themselves of a damaged store. - here: many simulations.
 //!
 //! What breaks a plausible implementation, and where it is tried by name (what chance can come to, by seeds as well; which
@@ -34,7 +34,9 @@
 //! | a store that stands still past every timeout, and goes on | `outages::a_store_that_stands_still_...` |
 //! | a lane's subscription silently gone; a bus emptied; a second's receipts lost | by seeds: [`fate`], [`trouble`] |
 //! | an edit before the page with its message; a crash after Reset | of clients: not here |
-//! | retention and erasure | not implemented yet, so not simulated |
+//! | retention: a crash after each step, an opening held back across a deletion | [`retention`], and by seeds |
+//! | idle past retention, then send, retry, rebuild, resume | `it::retention::an_idle_conversation_...` |
+//! | erasure | not implemented yet, so not simulated |
 //! | a real coordinator stopped, a real bus stopped | need the real ones |
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -51,6 +53,7 @@ mod outages;
 mod phone;
 mod rare;
 mod reader;
+mod retention;
 mod store;
 mod trouble;
 mod world;

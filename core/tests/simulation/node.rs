@@ -10,11 +10,13 @@ use nexus_core::{
     bus::Bus,
     conversation::{self, Conversations},
     delivery::{self, Delivery},
+    domain::{Place, Seq},
     log::Horizon,
     store::{Limits, Store},
 };
 use prometheus::Registry;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -30,6 +32,20 @@ pub struct Node {
     pub conversations: Arc<Conversations>,
     pub delivery: Arc<Delivery>,
     pub gate: Gate,
+    /// The last event of each conversation that it acknowledged.
+    acknowledged: Mutex<BTreeMap<Place, Seq>>,
+}
+
+impl Node {
+    pub fn acknowledges(&self, place: &Place, seq: Seq) {
+        let mut all = self.acknowledged.lock().unwrap();
+        let last = all.entry(place.clone()).or_default();
+        *last = seq.max(*last);
+    }
+
+    pub fn acknowledged(&self, place: &Place) -> Seq {
+        self.acknowledged.lock().unwrap().get(place).copied().unwrap_or(0)
+    }
 }
 
 /// A place for a node: what survives its deaths.
@@ -61,6 +77,18 @@ pub fn tight(fate: &Fate) -> conversation::Settings {
     settings.batch = fate.one(&[1, 3, 256]);
     settings.batch_bytes = fate.one(&[150, 1 << 20]);
     settings.queue = fate.one(&[3, 1024]);
+    settings.retention = conversation::retention::Settings {
+        keep_ms: fate.one(&[0, 0, 20_000, 100_000]),
+        every: Duration::from_secs(12),
+        // Longer than anybody looks.
+        grace: Duration::from_secs(65),
+        pause: Duration::from_millis(1),
+    };
+    settings.cache = conversation::cache::Settings {
+        bytes: fate.one(&[16 << 10, 64 << 20]),
+        conversation_bytes: fate.one(&[700, 3000, 256 << 10]),
+        believe_ms: fate.one(&[0, 30_000, 30_000]),
+    };
     settings
 }
 
@@ -107,9 +135,10 @@ impl Slot {
             Conversations::new(store, bus.clone(), clock.clone(), settings.clone(), &registry).unwrap();
         let all = conversations.clone();
         let delivery = Delivery::new(all, bus, clock, streams(fate), &registry, fate.rng()).unwrap();
-        let node = Node { name: gate.name.clone(), conversations, delivery, gate };
+        let (name, acknowledged) = (gate.name.clone(), Mutex::default());
+        let node = Node { name, conversations, delivery, gate, acknowledged };
         let node = Arc::new(node);
-        run(&node);
+        run(&node, settings.retention.keep_ms > 0);
         self.registries.lock().unwrap().push(registry);
         *self.living.lock().unwrap() = Some(node.clone());
         node
@@ -131,7 +160,7 @@ impl Slot {
     }
 }
 
-fn run(node: &Arc<Node>) {
+fn run(node: &Arc<Node>, trims: bool) {
     let stop = CancellationToken::new();
     tokio::spawn(node.delivery.clone().run(stop.clone()));
     let settles = node.clone();
@@ -146,6 +175,17 @@ fn run(node: &Arc<Node>) {
             biased;
             () = settles.gate.died() => stop.cancel(),
             () = settling => {}
+        }
+    });
+    if !trims {
+        return;
+    }
+    let trims = node.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = trims.gate.died() => {}
+            () = trims.conversations.keep_trimmed() => {}
         }
     });
 }

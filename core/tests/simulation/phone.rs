@@ -185,6 +185,8 @@ impl World {
                 Try::Receipt(receipt) => {
                     self.fate.note(|| format!("{}: {} is {}", node.name, short(id), receipt.seq));
                     self.judge().acknowledged(&conversation, sender.as_str(), &id.to_string(), receipt.seq);
+                    node.acknowledges(&place, receipt.seq);
+                    self.acknowledged(&place, receipt.seq);
                     asked.receipt = Some(receipt);
                     // Now and then at once again, as if it had not heard.
                     if !self.fate.percent(10) {

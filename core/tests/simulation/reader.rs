@@ -15,6 +15,9 @@ use nexus_proto::v1::Visibility;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
+/// For so long a node may not know what another acknowledged; beyond what it is set to, what a look takes.
+const BELIEVED: Duration = Duration::from_secs(31);
+
 /// The folds of a log at every seq of a range.
 struct Folds(Vec<Plain>);
 
@@ -51,8 +54,11 @@ pub async fn live(world: Arc<World>, times: usize) {
 /// Looks a conversation up at a node and tells the judge. `false`: it got no answer.
 pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &str) -> bool {
     let looking = async {
-        let known = world.judge().last_acknowledged(&place.conversation.to_string());
-        let look = match node.conversations.look(place, &name(user), known).await {
+        let latest = world.judge().last_acknowledged(&place.conversation.to_string());
+        // Who demands nothing gets what this node acknowledged, and of the others' what is not too young.
+        let mine = world.acknowledged_before(place, BELIEVED).max(node.acknowledged(place));
+        let (demand, known) = if world.fate.percent(50) { (latest, latest) } else { (0, mine) };
+        let look = match node.conversations.look(place, &name(user), demand).await {
             Ok(look) => look,
             Err(ReadError::Fault(_)) => return false,
             Err(error) => {
@@ -60,7 +66,7 @@ pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &s
                 let folds = Folds::within(world, place, known);
                 let stranger = known == 0 || folds.any(|fold| !fold.members.contains_key(user));
                 // Who left is told of no end but the one that they saw.
-                let left = known > 0 && folds.any(|fold| fold.role(user).is_none());
+                let left = demand > 0 && folds.any(|fold| fold.role(user).is_none());
                 let expected = match error {
                     ReadError::Ahead { .. } => left,
                     _ => matches!(error, ReadError::Refused(_)) && stranger,
@@ -75,6 +81,8 @@ pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &s
             return false;
         };
         let at = format!("{}, {} for {user}", node.name, short_place(place));
+        let fresh = look.role.is_none() || (look.reflects >= known && page.reflects >= known);
+        world.served(fresh, || format!("{at}: {known} is not in {} or {}", look.reflects, page.reflects));
         compare_about(world, &at, place, &look, user);
         let folds = Folds::within(world, place, page.reflects);
         let left = look.intervals.0.last().and_then(|span| span.to);

@@ -25,7 +25,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use uuid::Uuid;
 
 /// Everybody.
@@ -49,6 +53,8 @@ pub struct World {
     asked: Mutex<Vec<Asked>>,
     /// Conversation and user to the highest read marker that was acknowledged.
     marks: Mutex<BTreeMap<(Place, &'static str), Seq>>,
+    /// What was acknowledged, and when.
+    receipts: Mutex<Vec<(Instant, Place, Seq)>>,
 }
 
 pub fn name(text: &str) -> Name {
@@ -79,6 +85,7 @@ impl World {
             judge: Mutex::default(),
             asked: Mutex::default(),
             marks: Mutex::default(),
+            receipts: Mutex::default(),
         })
     }
 
@@ -129,8 +136,10 @@ impl World {
         &self.slots[slot].clock
     }
 
+    /// Whether an id may be too old to tell although it was made just now.
     pub fn short_horizon(&self) -> bool {
-        self.makings.settings.log.horizon.buckets < 64
+        let settings = &self.makings.settings;
+        settings.log.horizon.buckets < 64 || settings.retention.keep_ms > 0
     }
 
     /// Remembers a request, to ask about it again in the end.
@@ -142,6 +151,17 @@ impl World {
         let mut marks = self.marks.lock().unwrap();
         let mark = marks.entry((place.clone(), user)).or_default();
         *mark = at.max(*mark);
+    }
+
+    pub fn acknowledged(&self, place: &Place, seq: Seq) {
+        self.receipts.lock().unwrap().push((Instant::now(), place.clone(), seq));
+    }
+
+    /// The last event of a conversation that was acknowledged this long ago.
+    pub fn acknowledged_before(&self, place: &Place, age: Duration) -> Seq {
+        let receipts = self.receipts.lock().unwrap();
+        let then = receipts.iter().filter(|(at, of, _)| of == place && at.elapsed() >= age);
+        then.map(|(.., seq)| *seq).max().unwrap_or(0)
     }
 
     /// Lives from beginning to end. An error says what was violated.
@@ -320,6 +340,7 @@ impl World {
             let mut judge = self.judge();
             if log.iter().zip(1..).all(|(event, seq)| event.seq == seq) {
                 let fold = Plain::of(&log);
+                judge.trimmed(&id, fold.floor);
                 USERS.iter().for_each(|user| judge.member(&id, user, fold.spans(user)));
             }
             judge.log(&id, log.iter().map(Envelope::from).collect());
@@ -358,8 +379,13 @@ impl World {
 
     /// The buckets follow one another, each named by the index, and the last one's columns are the fold of the log.
     fn compare_buckets(&self, place: &Place, fold: &Plain) {
-        let buckets = self.model.buckets(place);
-        let mut next = 1;
+        let mut buckets = self.model.buckets(place);
+        let floor = buckets.last().map_or(0, |(_, statics, _)| statics.floor.seq);
+        self.served(floor == fold.floor, || format!("the floor is {floor} instead of {}", fold.floor));
+        let dropped = self.model.dropped_to(place).unwrap_or(0);
+        self.served(dropped <= floor, || format!("dropped up to {dropped}, but trimmed up to {floor}"));
+        buckets.retain(|(first, ..)| *first > floor);
+        let mut next = floor + 1;
         for (n, (first, statics, indexed)) in buckets.iter().enumerate() {
             self.served(*first == next && *indexed, || {
                 format!("bucket {first} instead of {next}: {indexed}")

@@ -200,6 +200,10 @@ impl Bus for RedisBus {
         self.shared.feeds.listen()
     }
 
+    fn hears(&self, lane: u16) -> bool {
+        self.shared.incoming.hears(lane)
+    }
+
     /// How many lanes are not subscribed, since when, and what went wrong last.
     fn health(&self) -> Result<(), String> {
         let (subscribed, since) = self.shared.incoming.subscribed();

@@ -88,6 +88,11 @@ impl Incoming {
         (bits, lanes.iter().filter(|lane| lane.line.is_none()).map(|lane| lane.since).min())
     }
 
+    /// Whether a lane is subscribed.
+    pub fn hears(&self, lane: u16) -> bool {
+        self.lanes().get(usize::from(lane)).is_some_and(|lane| lane.line.is_some())
+    }
+
     fn gain(&self, lane: u16, line: u64) {
         self.lanes()[usize::from(lane)] = Lane { line: Some(line), since: Instant::now(), unheard: 0 };
     }

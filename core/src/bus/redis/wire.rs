@@ -315,7 +315,7 @@ fn event_from_wire(wire: WireEvent) -> Result<Event, Unreadable> {
     Ok(Event {
         seq: wire.seq,
         id: id.map_err(|_| Unreadable::Body)?,
-        sender: Name::new(&wire.sender).map_err(|_| Unreadable::Body)?,
+        sender: Name::sender(&wire.sender).map_err(|_| Unreadable::Body)?,
         kind: Kind(u8::try_from(wire.kind).map_err(|_| Unreadable::Body)?),
         time_ms: wire.time_ms,
         target: wire.target,

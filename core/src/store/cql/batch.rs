@@ -61,6 +61,7 @@ impl SerializeRow for Values<'_> {
                     s.limits.window_ms,
                     signed(s.limits.events),
                     signed(s.limits.bytes),
+                    (signed(s.floor.seq), s.floor.id_max, signed(s.floor.messages)),
                     tenant,
                     conversation,
                     first,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{ClientId, Event, Place, Seq, User},
-    store::{Bucket, Commit, Dedupe, IndexRow, Limits, Order, Outcome, Read, Statics, StoreError},
+    store::{Bucket, Commit, Dedupe, Floor, IndexRow, Limits, Order, Outcome, Read, Statics, StoreError},
 };
 use scylla::{
     response::query_result::QueryRowsResult,
@@ -34,6 +34,7 @@ type StaticsRow = (
     Option<i64>,
     Option<i64>,
     Option<i64>,
+    Option<(i64, i64, i64)>,
 );
 
 impl CqlStore {
@@ -58,6 +59,7 @@ impl CqlStore {
             window,
             events,
             size,
+            floor,
         )) = row
         else {
             return Ok(None);
@@ -74,6 +76,14 @@ impl CqlStore {
             messages: number(messages)?,
             bytes: number(bytes)?,
             limits: Limits { window_ms: some(window)?, events: number(events)?, bytes: number(size)? },
+            floor: match floor {
+                Some((seq, id_max, messages)) => Floor {
+                    seq: values::unsigned("static columns", seq)?,
+                    id_max,
+                    messages: values::unsigned("static columns", messages)?,
+                },
+                None => Floor::default(),
+            },
         }))
     }
 

@@ -3,20 +3,31 @@
 use super::schema::{BUCKETS, CELLS, LOG, RECENT};
 
 /// The newest version.
-pub const CURRENT: i32 = 1;
+pub const CURRENT: i32 = 2;
 
 /// Seconds for which [`RECENT`] is kept. A lane is checked every half minute, and a node that was away for longer than
 /// this reads every head that it needs anyway.
 const RECENT_SECONDS: u32 = 2 * 24 * 3600;
 
-/// A statement, made of the table's full name, its id if the server takes one, and the compaction. It can be made
-/// again.
-pub type Change = fn(&str, &str, &str) -> String;
+/// A change of a table. It can be made again.
+pub enum Change {
+    /// It comes into being: the statement, made of its full name, its id if the server takes one, and the compaction.
+    Table(fn(&str, &str, &str) -> String),
+    /// It gets a column, unless it has it: its name and its type.
+    Column(&'static str, &'static str),
+}
 
-/// What leads to a version from the one before it: the table, and the statement.
+/// What leads to a version from the one before it: the table, and the change.
 pub fn of(version: i32) -> &'static [(&'static str, Change)] {
     match version {
-        1 => &[(LOG, log_1), (BUCKETS, buckets_1), (RECENT, recent_1), (CELLS, cells_1)],
+        1 => &[
+            (LOG, Change::Table(log_1)),
+            (BUCKETS, Change::Table(buckets_1)),
+            (RECENT, Change::Table(recent_1)),
+            (CELLS, Change::Table(cells_1)),
+        ],
+        // Retention: the last seq that was trimmed, the greatest time of an id, and the messages up to there.
+        2 => &[(LOG, Change::Column("floor", "tuple<bigint, bigint, bigint> static"))],
         _ => &[],
     }
 }

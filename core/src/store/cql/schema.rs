@@ -7,7 +7,7 @@
 //! make the same one.
 
 use super::{
-    migrations::{self, CURRENT},
+    migrations::{self, CURRENT, Change},
     open::OpenError,
     options::{Options, Scope},
     server,
@@ -227,14 +227,38 @@ impl Schema<'_> {
     ) -> Result<bool, OpenError> {
         for version in from + 1..=CURRENT {
             tracing::info!(version, "the schema is migrated");
-            for (name, text) in migrations::of(version) {
-                let text = text(&self.table(name), &self.id(server, name), compaction(server));
-                self.change(&text).await?;
+            for (name, change) in migrations::of(version) {
+                match change {
+                    Change::Table(text) => {
+                        let text = text(&self.table(name), &self.id(server, name), compaction(server));
+                        self.change(&text).await?;
+                    }
+                    Change::Column(column, kind) => self.add_column(name, column, kind).await?,
+                }
             }
         }
         let note =
             format!("UPDATE {table} SET version = ?, scope = ?, holder = null WHERE id = 0 IF holder = ?");
         Ok(self.conditional(&note, (CURRENT, self.options.scope.to_string(), me)).await.unwrap_or(false))
+    }
+
+    /// Adds a column that isn't there. Not every server knows a statement for that which can be made again.
+    async fn add_column(&self, table: &str, column: &str, kind: &str) -> Result<(), OpenError> {
+        if self.has_column(table, column).await? {
+            return Ok(());
+        }
+        let added = self.change(&format!("ALTER TABLE {} ADD {column} {kind}", self.table(table))).await;
+        // Somebody who held the lock before may have been slow.
+        if added.is_err() && self.has_column(table, column).await? {
+            return Ok(());
+        }
+        added
+    }
+
+    async fn has_column(&self, table: &str, column: &str) -> Result<bool, OpenError> {
+        let text = "SELECT column_name FROM system_schema.columns \
+            WHERE keyspace_name = ? AND table_name = ? AND column_name = ?";
+        Ok(self.rows(text, (&self.options.keyspace, table, column)).await?.rows_num() > 0)
     }
 
     /// Changes the schema, and waits until all nodes agree on it.

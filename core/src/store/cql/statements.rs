@@ -116,7 +116,7 @@ impl Statements {
     pub async fn prepare(session: &Session, keyspace: &str, levels: &Levels) -> Result<Self, OpenError> {
         let make = Make { session, keyspace, levels };
         let sets = "last_seq = ?, opened_at = ?, last_at = ?, id_max = ?, members_at = ?, messages = ?, \
-            bytes = ?, window_ms = ?, max_events = ?, max_bytes = ?";
+            bytes = ?, window_ms = ?, max_events = ?, max_bytes = ?, floor = ?";
         let condition = "IF last_seq = ? AND closed = null";
         let columns = "seq, request, sender, event_kind, time_ms, target, running, erased, body";
         let events =
@@ -150,7 +150,7 @@ impl Statements {
             statics: make
                 .both(&format!(
                     "SELECT DISTINCT last_seq, closed, opened_at, last_at, id_max, members_at, messages, bytes, \
-                     window_ms, max_events, max_bytes FROM {{log}} WHERE {BUCKET}"
+                     window_ms, max_events, max_bytes, floor FROM {{log}} WHERE {BUCKET}"
                 ))
                 .await?,
             deduped: make

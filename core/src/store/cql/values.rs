@@ -38,7 +38,7 @@ pub fn event(row: EventRow<'_>) -> Result<Event, StoreError> {
     Ok(Event {
         seq: unsigned("event", seq)?,
         id: request.map(ClientId),
-        sender: name("sender", sender)?,
+        sender: Name::sender(sender).map_err(|error| corrupt("sender", error))?,
         kind: Kind(kind),
         time_ms,
         target: unsigned("event", target)?,

@@ -6,7 +6,7 @@
 use super::{journal::Mark, keys, values};
 use crate::{
     domain::{ClientId, ConversationId, Event, Kind, Name, Place},
-    store::{Bucket, Dedupe, Limits, Partition, Statics},
+    store::{Bucket, Dedupe, Floor, Limits, Partition, Statics},
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -34,7 +34,12 @@ fn statics() -> Statics {
         messages: 6,
         bytes: 7,
         limits: Limits { window_ms: 8, events: 9, bytes: 10 },
+        floor: Floor::default(),
     }
+}
+
+fn trimmed() -> Statics {
+    Statics { floor: Floor { seq: 11, id_max: 12, messages: 13 }, ..statics() }
 }
 
 fn dedupe() -> Dedupe {
@@ -86,12 +91,18 @@ fn everything_is_stored_as_before() {
         ("key of memberships", keys::partition(&Partition::Memberships(name("default"), user))),
         ("key of markers", keys::partition(&Partition::Markers(place()))),
         ("key of a directory", keys::partition(&Partition::Directory(name("default")))),
+        ("key of retention", keys::partition(&Partition::Retention(name("default")))),
         ("key of a row", keys::row(b"p", b"a\0b")),
         ("index row", values::encode_index(-1)),
         ("static columns", values::encode_statics(&statics())),
+        ("static columns of a trimmed log", values::encode_statics(&trimmed())),
         ("dedupe row", values::encode_dedupe(&dedupe())),
         ("event", values::encode_event(&event(false))),
         ("erased event", values::encode_event(&event(true))),
+        (
+            "event of the server",
+            values::encode_event(&Event { sender: Name::lowest(), id: None, ..event(false) }),
+        ),
         ("cell", values::encode_cell(1, Some("value".into()))),
         ("empty cell", values::encode_cell(1, Some("".into()))),
         ("deleted cell", values::encode_cell(1, None)),
@@ -105,6 +116,10 @@ fn everything_is_stored_as_before() {
 fn everything_that_is_stored_is_read() {
     assert_eq!(values::decode_index(&stored("index row")).unwrap(), -1);
     assert_eq!(values::decode_statics(&stored("static columns")).unwrap(), statics());
+    let of_trimmed = stored("static columns of a trimmed log");
+    assert_eq!(values::decode_statics(&of_trimmed).unwrap(), trimmed());
+    let system = Event { sender: Name::lowest(), id: None, ..event(false) };
+    assert_eq!(values::decode_event(300, &stored("event of the server")).unwrap(), system);
     assert_eq!(values::decode_dedupe(&stored("dedupe row")).unwrap(), dedupe());
     assert_eq!(values::decode_event(300, &stored("event")).unwrap(), event(false));
     assert_eq!(values::decode_event(300, &stored("erased event")).unwrap(), event(true));

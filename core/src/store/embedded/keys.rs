@@ -89,6 +89,7 @@ pub fn partition(partition: &Partition) -> Vec<u8> {
         Partition::Memberships(tenant, user) => key.bytes(&[3]).name(tenant).name(user),
         Partition::Markers(place) => key.bytes(&[4]).place(place),
         Partition::Directory(tenant) => key.bytes(&[5]).name(tenant),
+        Partition::Retention(tenant) => key.bytes(&[6]).name(tenant),
     }
     .0
 }

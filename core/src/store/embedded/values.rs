@@ -3,7 +3,7 @@
 
 use crate::{
     domain::{ClientId, Event, Kind, Name, Seq},
-    store::{Dedupe, Limits, Statics, StoreError},
+    store::{Dedupe, Floor, Limits, Statics, StoreError},
 };
 use bytes::Bytes;
 use prost::Message;
@@ -33,6 +33,12 @@ struct StoredStatics {
     limit_events: u64,
     #[prost(uint64, tag = "11")]
     limit_bytes: u64,
+    #[prost(uint64, tag = "12")]
+    floor: u64,
+    #[prost(int64, tag = "13")]
+    floor_id_max: i64,
+    #[prost(uint64, tag = "14")]
+    floor_messages: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -93,6 +99,9 @@ pub fn encode_statics(s: &Statics) -> Vec<u8> {
         limit_window_ms: s.limits.window_ms,
         limit_events: s.limits.events,
         limit_bytes: s.limits.bytes,
+        floor: s.floor.seq,
+        floor_id_max: s.floor.id_max,
+        floor_messages: s.floor.messages,
     }
     .encode_to_vec()
 }
@@ -110,6 +119,7 @@ pub fn decode_statics(bytes: &[u8]) -> Result<Statics, StoreError> {
         messages: s.messages,
         bytes: s.bytes,
         limits: Limits { window_ms: s.limit_window_ms, events: s.limit_events, bytes: s.limit_bytes },
+        floor: Floor { seq: s.floor, id_max: s.floor_id_max, messages: s.floor_messages },
     })
 }
 
@@ -149,7 +159,7 @@ pub fn decode_event(seq: Seq, bytes: &[u8]) -> Result<Event, StoreError> {
     Ok(Event {
         seq,
         id: id.map(ClientId),
-        sender: Name::new(&e.sender).map_err(|error| corrupt("event", error))?,
+        sender: Name::sender(&e.sender).map_err(|error| corrupt("event", error))?,
         kind: Kind(e.kind.try_into().map_err(|error| corrupt("event", error))?),
         time_ms: e.time_ms,
         target: e.target,
@@ -217,6 +227,7 @@ mod tests {
             messages: 7,
             bytes: 8,
             limits,
+            floor: Floor { seq: 9, id_max: -10, messages: 11 },
         };
         vec![
             encode_event(&event),

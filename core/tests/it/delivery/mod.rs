@@ -9,4 +9,4 @@ mod attach;
 mod ephemeral;
 mod property;
 mod wire;
-mod world;
+pub mod world;

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use nexus_core::{
     bus::{Bus, Feed, Hint, Listener, listener},
     clock::Clock,
-    conversation::{self, Command, Conversations},
+    conversation::{self, Command, CommandError, Conversations, Receipt},
     delivery::{Delivery, Settings, body::StreamBody},
     domain::{Caller, ClientId, ConversationId, Name, Place, Seq},
 };
@@ -163,7 +163,7 @@ impl World {
         *self.bus.weather.lock().unwrap() = weather;
     }
 
-    fn id(&self) -> ClientId {
+    pub fn id(&self) -> ClientId {
         let mut chance = [0; 10];
         chance[2..].copy_from_slice(&self.ids.fetch_add(1, SeqCst).to_be_bytes());
         ClientId(uuid::Builder::from_unix_timestamp_millis(self.clock.now_ms() as u64, &chance).into_uuid())
@@ -171,14 +171,20 @@ impl World {
 
     /// Does something; gives its seq if it was allowed.
     pub async fn act(&self, conversation: u128, sender: &str, body: Body) -> Option<Seq> {
-        let command = Command {
-            place: place(conversation),
-            sender: name(sender),
-            id: Some(self.id()),
-            target: 0,
-            body,
-        };
-        self.conversations.submit(command).await.ok().map(|receipt| receipt.seq)
+        self.ask(conversation, sender, self.id(), 0, body).await.ok().map(|receipt| receipt.seq)
+    }
+
+    /// Asks for something; gives what came of it.
+    pub async fn ask(
+        &self,
+        conversation: u128,
+        sender: &str,
+        id: ClientId,
+        target: Seq,
+        body: Body,
+    ) -> Result<Receipt, CommandError> {
+        let (place, sender) = (place(conversation), name(sender));
+        self.conversations.submit(Command { place, sender, id: Some(id), target, body }).await
     }
 
     /// Creates a group; the first is the owner.

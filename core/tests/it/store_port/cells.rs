@@ -2,7 +2,10 @@
 
 use super::{Promises, place, user};
 use bytes::Bytes;
-use nexus_core::store::{Cell, Partition, Row, Rows, Store, Sync};
+use nexus_core::{
+    domain::Name,
+    store::{Cell, Partition, Row, Rows, Store, Sync},
+};
 use std::collections::BTreeMap;
 
 fn cell(row: &str, column: &str, at: u64, value: Option<&str>) -> Cell {
@@ -88,6 +91,9 @@ pub async fn partitions_are_apart(store: &dyn Store, promises: Promises) {
         Partition::Markers(place(1)),
         Partition::Directory(user("t")),
         Partition::Directory(user("ta")),
+        Partition::Retention(user("t")),
+        Partition::Retention(user("ta")),
+        Partition::Retention(Name::lowest()),
         Partition::Memberships(user("t"), user("a")),
         Partition::Memberships(user("t"), user("ab")),
         Partition::Memberships(user("ta"), user("b")),

@@ -3,7 +3,7 @@
 use super::{Promises, append, bucket, dedupe, event, id, place, statics, user};
 use bytes::Bytes;
 use nexus_core::{
-    domain::{Event, Seq},
+    domain::{Event, Name, Seq},
     store::{Bucket, Commit, IndexRow, Order, Outcome, Read, Statics, Store},
 };
 use std::{future::Future, pin::Pin, task::Poll};
@@ -138,6 +138,15 @@ pub async fn events_come_in_ranges(store: &dyn Store) {
     let seqs = |events: Vec<Event>| events.iter().map(|event| event.seq).collect::<Vec<_>>();
     assert_eq!(seqs(store.events(&bucket, 0, Seq::MAX, Order::Up, 3).await.unwrap()), [250, 251, 252]);
     assert_eq!(seqs(store.events(&bucket, 0, 268, Order::Down, 3).await.unwrap()), [268, 267, 266]);
+}
+
+pub async fn an_event_of_the_server_has_no_sender(store: &dyn Store) {
+    let bucket = bucket(&place("t", 1), 1);
+    let mut commit = append(1, None, 2);
+    commit.events[1].sender = Name::lowest();
+    let events = commit.events.clone();
+    applied(store, &bucket, commit).await;
+    assert_eq!(all(store, &bucket).await.1, events);
 }
 
 pub async fn index_comes_newest_first(store: &dyn Store) {

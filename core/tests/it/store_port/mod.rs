@@ -10,7 +10,7 @@ use cells::*;
 use log::*;
 use nexus_core::{
     domain::{ClientId, ConversationId, Event, Kind, Name, Place, Seq},
-    store::{Bucket, Commit, Dedupe, Limits, Statics, Store},
+    store::{Bucket, Commit, Dedupe, Floor, Limits, Statics, Store},
 };
 use std::{future::Future, pin::Pin};
 use uuid::Uuid;
@@ -57,7 +57,8 @@ macro_rules! checks {
 checks! {
     opens_a_bucket_once, appends_only_at_its_end, a_closed_bucket_is_closed_for_ever,
     an_append_may_seal, an_empty_bucket_may_be_sealed, a_known_id_refuses_the_whole_batch,
-    dedupe_rows_are_of_a_bucket_and_a_user, events_come_in_ranges, index_comes_newest_first,
+    dedupe_rows_are_of_a_bucket_and_a_user, events_come_in_ranges,
+    an_event_of_the_server_has_no_sender, index_comes_newest_first,
     blanking_keeps_the_envelope, dropping_takes_one_bucket_only, recent_comes_in_pages,
     rows_come_whole_and_in_order, one_of_many_writers_wins, malformed_batches_are_refused;
     places_come_in_pages, cells_are_won_by_the_greater_time, partitions_are_apart,
@@ -105,6 +106,7 @@ pub fn statics(last_seq: Seq, closed: bool) -> Statics {
         messages: last_seq,
         bytes: last_seq * 100,
         limits: Limits::default(),
+        floor: Floor { seq: last_seq / 3, id_max: last_seq as i64 - 9, messages: last_seq / 4 },
     }
 }
 

@@ -12,6 +12,8 @@ type Cells = BTreeMap<bytes::Bytes, BTreeMap<bytes::Bytes, (u64, Option<bytes::B
 pub struct Data {
     pub index: BTreeMap<Place, BTreeMap<Seq, IndexRow>>,
     pub buckets: BTreeMap<Bucket, Stored>,
+    /// Buckets as they were when they were dropped for the first time.
+    pub dropped: BTreeMap<Bucket, Stored>,
     pub recent: BTreeSet<(u16, i64, Place)>,
     pub cells: BTreeMap<Partition, Cells>,
     tickets: u64,
@@ -158,17 +160,42 @@ impl Data {
         }
     }
 
-    /// A conversation's log as it stands, bucket after bucket, with all that is decided.
+    /// Deletes a bucket, as a database does: conditions that hold for what isn't there hold again.
+    pub fn drop_bucket(&mut self, bucket: &Bucket, coin: bool) {
+        self.settle(bucket, coin);
+        if let Some(stored) = self.buckets.remove(bucket) {
+            self.dropped.entry(bucket.clone()).or_insert(stored);
+        }
+        if let Some(rows) = self.index.get_mut(&bucket.place) {
+            rows.remove(&bucket.first);
+        }
+    }
+
+    /// A conversation's log as it ever was, bucket after bucket, with all that is decided. What was written to a bucket that
+    /// had been dropped is not in it.
     pub fn log(&self, place: &Place) -> Vec<Event> {
-        self.buckets_of(place).flat_map(|(_, stored)| stored.ahead().events.into_values()).collect()
+        let (from, to) = bounds(place);
+        let gone = self.dropped.range(from..to);
+        let left = self.buckets_of(place).filter(|(bucket, _)| !self.dropped.contains_key(*bucket));
+        gone.chain(left).flat_map(|(_, stored)| stored.ahead().events.into_values()).collect()
+    }
+
+    /// Where dropped buckets ended.
+    pub fn dropped_to(&self, place: &Place) -> Option<Seq> {
+        let (from, to) = bounds(place);
+        self.dropped.range(from..to).filter_map(|(_, stored)| stored.statics.map(|s| s.last_seq)).max()
     }
 
     /// A conversation's buckets, in order.
     pub fn buckets_of(&self, place: &Place) -> impl Iterator<Item = (&Bucket, &Stored)> {
-        let from = Bucket { place: place.clone(), first: 0 };
-        let to = Bucket { place: place.clone(), first: Seq::MAX };
+        let (from, to) = bounds(place);
         self.buckets.range(from..to).filter(|(_, stored)| stored.ahead().statics.is_some())
     }
+}
+
+fn bounds(place: &Place) -> (Bucket, Bucket) {
+    let at = |first| Bucket { place: place.clone(), first };
+    (at(0), at(Seq::MAX))
 }
 
 fn row(key: &bytes::Bytes, cells: &BTreeMap<bytes::Bytes, (u64, Option<bytes::Bytes>)>) -> Option<Row> {

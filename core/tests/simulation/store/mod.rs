@@ -54,6 +54,8 @@ pub enum Mishap {
     InDoubt,
     /// Unknown, and done after so long, if its condition holds then.
     Late(Duration),
+    /// Done only after so long, if its condition holds then: the node stood still before it asked.
+    Pause(Duration),
 }
 
 impl Model {
@@ -94,6 +96,11 @@ impl Model {
         let data = self.data();
         let last = data.buckets_of(place).last().and_then(|(_, stored)| stored.ahead().statics);
         last.map_or(0, |statics| statics.last_seq)
+    }
+
+    /// Where the dropped buckets of a log ended; `None`: none was.
+    pub fn dropped_to(&self, place: &Place) -> Option<Seq> {
+        self.data().dropped_to(place)
     }
 
     /// Buckets in order, each with what is stored of it and whether the index names it.
@@ -208,7 +215,9 @@ impl Connection {
         let mishap = self.reach(call).await.unwrap_or_else(|| self.mishap());
         match mishap {
             Mishap::Refused | Mishap::Never => return self.unknown(call, mishap).await,
-            Mishap::None | Mishap::Done | Mishap::InDoubt => change(&mut self.model.data()),
+            Mishap::None | Mishap::Done | Mishap::InDoubt | Mishap::Pause(_) => {
+                change(&mut self.model.data())
+            }
             Mishap::Late(late) => {
                 let model = self.model.clone();
                 tokio::spawn(async move {
@@ -312,6 +321,7 @@ impl Store for Connection {
                 });
                 return self.unknown("commit", mishap).await;
             }
+            Mishap::Pause(long) => sleep(long).await,
             Mishap::None => {}
         }
         if !self.fate().percent(self.fate().weather().in_flight) {
@@ -364,8 +374,11 @@ impl Store for Connection {
         Err(StoreError::Unavailable("erasing is not simulated".into()))
     }
 
-    async fn drop_bucket(&self, _: &Bucket) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("trimming is not simulated".into()))
+    async fn drop_bucket(&self, bucket: &Bucket) -> Result<(), StoreError> {
+        let (bucket, coin) = (bucket.clone(), self.coin());
+        self.fate()
+            .note(|| format!("{}: {}/{} goes", self.gate.name, short_place(&bucket.place), bucket.first));
+        self.write("drop_bucket", move |data| data.drop_bucket(&bucket, coin)).await
     }
 
     async fn put_recent(&self, lane: u16, minute: i64, place: &Place) -> Result<(), StoreError> {
@@ -410,8 +423,12 @@ impl Store for Connection {
         self.write("drop_cells", move |data| drop(data.cells.remove(&partition))).await
     }
 
-    async fn places(&self, _: Option<&Place>, _: usize) -> Result<Vec<Place>, StoreError> {
-        Ok(self.model.data().index.keys().cloned().collect())
+    async fn places(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>, StoreError> {
+        let places = |data: &mut Data| {
+            let all = data.index.keys().filter(|place| after.is_none_or(|after| *place > after));
+            all.take(limit).cloned().collect()
+        };
+        self.read("places", places).await
     }
 }
 

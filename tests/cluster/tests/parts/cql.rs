@@ -138,7 +138,7 @@ pub fn trials(parts: &Parts) -> Vec<Trial> {
     }
     shared! {
         a_held_back_append_loses_against_a_seal, a_held_back_append_may_still_come,
-        an_id_twice_never_reaches_the_database, four_nodes_make_one_schema, a_schema_of_the_future_is_refused,
+        an_id_twice_never_reaches_the_database, four_nodes_make_one_schema, a_schema_of_the_future_is_refused, an_older_schema_is_migrated,
         few_replicas_are_refused_in_production, a_time_to_live_is_refused, another_scope_is_refused,
         a_wrong_password_is_told, no_database_is_told, a_database_without_tls_is_told, wide_reads_come_in_pages, a_full_bucket_fits_into_one_batch,
         health_and_metrics_are_told,
@@ -303,6 +303,24 @@ async fn a_schema_of_the_future_is_refused(_: &Node, options: Options) {
         .await;
     let error = refused(options, true).await;
     assert!(matches!(error, OpenError::Future { found: 99, .. }), "{error}");
+}
+
+async fn an_older_schema_is_migrated(_: &Node, options: Options) {
+    drop(open(options.clone()).await);
+    let keyspace = &options.keyspace;
+    // As the first version made it.
+    type_in(&options, &format!("ALTER TABLE {keyspace}.log DROP floor")).await;
+    type_in(&options, &format!("UPDATE {keyspace}.schema_version SET version = 1 WHERE id = 0 IF EXISTS"))
+        .await;
+    let two = [(); 2].map(|()| tokio::spawn(open(options.clone())));
+    let mut stores = Vec::new();
+    for store in two {
+        stores.push(store.await.unwrap());
+    }
+    let bucket = bucket(&place("t", 1), 1);
+    assert_eq!(stores[0].commit(&bucket, append(1, None, 12)).await.unwrap(), Outcome::Applied);
+    let floor = stores[1].statics(&bucket, Read::Quorum).await.unwrap().unwrap().floor;
+    assert_eq!((floor.seq, floor.messages), (4, 3));
 }
 
 async fn few_replicas_are_refused_in_production(_: &Node, options: Options) {
