@@ -4,12 +4,14 @@
 //! - [`store_port`]: what the store port promises, of every implementation.
 //! - [`cql`]: the store in Cassandra; [`encrypted`]: over TLS.
 //! - [`hold`]: a connection that can be held back.
+//! - [`page`]: what a page of history costs; a measurement, run by name only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cql;
 mod encrypted;
 mod hold;
+mod page;
 mod redis;
 #[path = "../../../../core/tests/it/store_port/mod.rs"]
 mod store_port;
@@ -21,7 +23,8 @@ fn main() {
     // Each starts processes of its own, and measures time.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let cassandra = cql::Parts::default();
-    let trials: Vec<Trial> = redis::trials().into_iter().chain(cql::trials(&cassandra)).collect();
+    let trials: Vec<Trial> =
+        redis::trials().into_iter().chain(cql::trials(&cassandra)).chain([page::trial()]).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Before the process ends without further ado: nodes die with their handles.
     cassandra.end();
