@@ -21,6 +21,9 @@ impl Conversation {
     pub(super) async fn watch_retry(&self, sender: &User, id: ClientId, dedupe: &Dedupe) {
         // A read that fails says nothing.
         let Ok(mut events) = self.log.events_up(dedupe.seq, dedupe.seq, 1).await else { return };
+        if events.is_empty() && self.log.tail().await.is_ok_and(|tail| dedupe.seq <= tail.floor().seq) {
+            return;
+        }
         let event = events.pop();
         let event = event.as_ref().map(Envelope::from);
         let named = invariants::named(event.as_ref(), sender.as_str(), &id.to_string());
@@ -42,9 +45,10 @@ impl Conversation {
     /// VIEW-1, as a sample: the messages among the log's last events are stored as these events say. Whatever was made of
     /// such a message was made after it, so its whole story is among them.
     pub(super) async fn watch_views(&self) -> Result<(), StoreError> {
-        let views = self.views(0).await?;
+        let floor = self.log.tail().await?.floor().seq;
+        let views = self.views(0, floor).await?;
         let to = views.folded();
-        let from = (to + 1).saturating_sub(SAMPLE).max(1);
+        let from = (to + 1).saturating_sub(SAMPLE).max(floor + 1);
         let events = self.log.events_up(from, to, SAMPLE as usize).await?;
         let folded = folded(&events);
         let mut asked: BTreeMap<_, Vec<&Key>> = BTreeMap::new();

@@ -1,8 +1,10 @@
-//! What a stream costs in the real program: memory, and CPU time of a delivery, edge and core together.
+//! What a stream costs in the real program: memory, and CPU time of a delivery, edge and core together; and what it costs
+//! when HAProxy is the edge.
 
 use crate::{
-    client::{Connection, Messages},
+    client::{Connection, Edge, Messages},
     figures::{Bar, Chart, Section, Stamp, Table, Verdict},
+    haproxy::{self, Haproxy},
     process::{Usage, open_files, resident},
     row,
     server::{self, Server},
@@ -40,20 +42,32 @@ const EVENTS: usize = 200;
 const TEXT: usize = 200;
 /// For everything that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What a prototype of edge and core reached on a machine like this one.
-const REACHABLE: [(usize, f64); 2] = [(1, 60.0), (10, 32.0)];
-const REACHABLE_CPU: f64 = 1.6;
+/// Streams on a connection, and KiB that each may cost, edge and core together.
+const WANTED: [(usize, f64); 2] = [(1, 60.0), (10, 32.0)];
+/// CPU seconds that 100,000 deliveries may cost at ten streams on a connection.
+const WANTED_CPU: f64 = 1.6;
+/// How much of its memory a stream may gain by rounds of closing and reopening.
+const WANTED_GROWTH: f64 = 0.05;
 
 /// Measures it.
 pub fn measure(quick: bool) -> anyhow::Result<Section> {
     let (streams, members, events) =
         if quick { (STREAMS / 10, MEMBERS / 10, EVENTS / 10) } else { (STREAMS, MEMBERS, EVENTS) };
-    let mut found = Vec::new();
-    for (per_connection, _) in REACHABLE {
-        let plan = Plan { streams, members, per_connection, events };
-        found.push(server::run(one(plan))?);
+    let haproxy = haproxy::version();
+    if haproxy.is_none() {
+        eprintln!("haproxy is not installed, and is left out");
     }
-    Ok(report(&found))
+    let mut found = Vec::new();
+    for behind_haproxy in [false, true] {
+        if behind_haproxy && haproxy.is_none() {
+            continue;
+        }
+        for (per_connection, _) in WANTED {
+            let plan = Plan { streams, members, per_connection, events, behind_haproxy };
+            found.push(server::run(one(plan))?);
+        }
+    }
+    Ok(report(&found, haproxy.as_deref()))
 }
 
 #[derive(Clone, Copy)]
@@ -62,6 +76,46 @@ struct Plan {
     members: usize,
     per_connection: usize,
     events: usize,
+    behind_haproxy: bool,
+}
+
+/// The program, and HAProxy in front of its core if that is the plan.
+struct Running {
+    haproxy: Option<Haproxy>,
+    server: Server,
+}
+
+impl Running {
+    fn edge(&self) -> &Edge {
+        self.haproxy.as_ref().map_or(&self.server.edge, |haproxy| &haproxy.edge)
+    }
+
+    fn pids(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.server.pid()).chain(self.haproxy.as_ref().map(Haproxy::pid))
+    }
+
+    fn resident(&self) -> anyhow::Result<u64> {
+        self.pids().map(resident).sum()
+    }
+
+    fn open_files(&self) -> anyhow::Result<usize> {
+        self.pids().map(open_files).sum()
+    }
+
+    fn usage(&self) -> anyhow::Result<Vec<Usage>> {
+        self.pids().map(Usage::of).collect()
+    }
+
+    /// CPU seconds since then: of all, and of the edge.
+    fn since(&self, then: &[Usage]) -> anyhow::Result<(f64, f64)> {
+        let now = self.usage()?;
+        let of = |n: usize, name: &str| match (now.get(n), then.get(n)) {
+            (Some(now), Some(then)) => now.since(then, name).as_secs_f64(),
+            _ => 0.0,
+        };
+        let edge = if self.haproxy.is_some() { of(1, "") } else { of(0, "edge") };
+        Ok((of(0, "") + of(1, ""), edge))
+    }
 }
 
 struct Found {
@@ -82,42 +136,51 @@ struct Found {
 async fn one(plan: Plan) -> anyhow::Result<Found> {
     let folder = tempfile::tempdir()?;
     let (server, _) = Server::start(folder.path()).await?;
-    let pid = server.pid();
-    eprintln!("{} streams, {} per connection: making the conversations", plan.streams, plan.per_connection);
+    eprintln!(
+        "{} streams, {} per connection{}: making the conversations",
+        plan.streams,
+        plan.per_connection,
+        if plan.behind_haproxy { ", HAProxy" } else { "" }
+    );
     let world = Arc::new(World::make(&server, plan).await?);
+    let haproxy = match plan.behind_haproxy {
+        true => Some(Haproxy::start(folder.path(), &server).await?),
+        false => None,
+    };
+    let running = Running { haproxy, server };
     // What the first streams make once and for all belongs to no stream.
     let few = Plan { streams: 20, per_connection: 1, ..plan };
-    Opened::open(&server, &world, few).await?.close().await;
+    Opened::open(&running, &world, few).await?.close().await;
     sleep(SETTLE).await;
-    let (base, files) = (resident(pid)?, open_files(pid)?);
+    let (base, files) = (running.resident()?, running.open_files()?);
     let mut open = Vec::new();
     let mut last: Option<Opened> = None;
     for round in 0..=ROUNDS {
         if let Some(opened) = last.take() {
             opened.close().await;
         }
-        until(|| Ok(open_files(pid)? <= files + kept(plan)), "the program closes its sockets").await?;
+        until(|| Ok(running.open_files()? <= files + kept(plan)), "the program closes its sockets").await?;
         sleep(SETTLE).await;
         let begun = Instant::now();
-        last = Some(Opened::open(&server, &world, plan).await?);
+        last = Some(Opened::open(&running, &world, plan).await?);
         let took = begun.elapsed();
         sleep(SETTLE).await;
-        let each = resident(pid)?.saturating_sub(base) as f64 / plan.streams as f64;
+        let each = running.resident()?.saturating_sub(base) as f64 / plan.streams as f64;
         let what = if round == 0 { "opened".to_owned() } else { format!("closed and reopened, {round}") };
         eprintln!("{what}: {each:.1} KiB per stream ({:.1} s)", took.as_secs_f64());
         open.push(each);
     }
-    let before = Usage::of(pid)?;
+    let before = running.usage()?;
     sleep(SETTLE).await;
-    let idle = Usage::of(pid)?.since(&before, "").as_secs_f64() / SETTLE.as_secs_f64();
-    let (cpu, edge) = deliver(&server, &world, plan).await?;
+    let idle = running.since(&before)?.0 / SETTLE.as_secs_f64();
+    let (cpu, edge) = deliver(&running, &world, plan).await?;
     eprintln!("delivered: {cpu:.2} CPU s per 100,000, of them {edge:.2} the edge's");
     if let Some(opened) = last {
         opened.close().await;
     }
-    until(|| Ok(open_files(pid)? <= files + kept(plan)), "the program closes its sockets").await?;
+    until(|| Ok(running.open_files()? <= files + kept(plan)), "the program closes its sockets").await?;
     sleep(SETTLE).await;
-    Ok(Found { plan, base, open, closed: resident(pid)?, cpu, edge, idle })
+    Ok(Found { plan, base, open, closed: running.resident()?, cpu, edge, idle })
 }
 
 /// Files that may stay open without a client: the edge keeps its connections to the core, 100 streams on each, and both
@@ -127,13 +190,13 @@ fn kept(plan: Plan) -> usize {
 }
 
 /// Sends events at their time, one conversation after the other, and waits until everybody has all of them.
-async fn deliver(server: &Server, world: &World, plan: Plan) -> anyhow::Result<(f64, f64)> {
-    let owner = server.token(OWNER)?;
-    let connection = Arc::new(server.edge.connect(0).await?);
+async fn deliver(running: &Running, world: &World, plan: Plan) -> anyhow::Result<(f64, f64)> {
+    let owner = running.server.token(OWNER)?;
+    let connection = Arc::new(running.edge().connect(0).await?);
     let text = "x".repeat(TEXT);
     world.delivered.store(0, Relaxed);
     let mut pace = interval(Duration::from_secs_f64(1.0 / RATE));
-    let before = Usage::of(server.pid())?;
+    let before = running.usage()?;
     let mut sends = JoinSet::new();
     for n in 0..plan.events {
         pace.tick().await;
@@ -153,9 +216,9 @@ async fn deliver(server: &Server, world: &World, plan: Plan) -> anyhow::Result<(
         "every stream has every event",
     )
     .await?;
-    let after = Usage::of(server.pid())?;
-    let per = |name| after.since(&before, name).as_secs_f64() * 1e5 / wanted as f64;
-    Ok((per(""), per("edge")))
+    let (all, edge) = running.since(&before)?;
+    let per = |seconds: f64| seconds * 1e5 / wanted as f64;
+    Ok((per(all), per(edge)))
 }
 
 const OWNER: &str = "owner";
@@ -229,7 +292,7 @@ struct Opened {
 
 impl Opened {
     /// Opens all streams, and waits until each has caught up.
-    async fn open(server: &Server, world: &Arc<World>, plan: Plan) -> anyhow::Result<Self> {
+    async fn open(running: &Running, world: &Arc<World>, plan: Plan) -> anyhow::Result<Self> {
         world.caught_up.store(0, Relaxed);
         let (mut connections, mut listeners) = (Vec::new(), JoinSet::new());
         let mut opening = JoinSet::new();
@@ -241,10 +304,10 @@ impl Opened {
             let devices = (first..first + plan.per_connection).map(|n| {
                 let (id, seq) = world.conversations[n / plan.members].clone();
                 let cursors = vec![v1::Cursor { conversation_id: id, seq }];
-                Ok((server.token(&user(n))?, v1::AttachRequest { cursors, no_ephemeral: false }))
+                Ok((running.server.token(&user(n))?, v1::AttachRequest { cursors, no_ephemeral: false }))
             });
             let devices = devices.collect::<anyhow::Result<Vec<_>>>()?;
-            let edge = server.edge.clone();
+            let edge = running.edge().clone();
             opening.spawn(async move {
                 let connection = edge.connect(n).await?;
                 let mut streams = Vec::new();
@@ -329,29 +392,40 @@ async fn until(done: impl Fn() -> anyhow::Result<bool>, what: &str) -> anyhow::R
     Ok(())
 }
 
-fn report(found: &[Found]) -> Section {
+fn report(found: &[Found], haproxy: Option<&str>) -> Section {
     let memory = |found: &Found| found.open.last().copied().unwrap_or(f64::NAN);
+    let edge = |found: &Found| match haproxy.filter(|_| found.plan.behind_haproxy) {
+        Some(version) => format!("HAProxy {version}"),
+        None => "Nexus".to_owned(),
+    };
     let name = |found: &Found| format!("{} per connection", found.plan.per_connection);
     let mut verdicts = Vec::new();
-    for (each, (_, reachable)) in found.iter().zip(REACHABLE) {
-        verdicts.push(Verdict {
-            of: format!("RSS per stream, {}", name(each)),
-            measured: format!("{:.1} KiB", memory(each)),
-            wanted: format!("to be recorded; a prototype reached {reachable:.0}"),
-            met: None,
-        });
-        verdicts.push(Verdict {
-            of: format!("CPU per 100,000 deliveries, {}", name(each)),
-            measured: format!("{:.2} s", each.cpu),
-            wanted: format!("to be recorded; a prototype reached {REACHABLE_CPU}"),
-            met: None,
+    let verdict = |of: String, unit: &str, value: f64, most: f64| Verdict {
+        of,
+        measured: format!("{value:.1} {unit}"),
+        wanted: format!("at most {most} {unit}"),
+        met: Some(value <= most),
+    };
+    for (each, (per, most)) in found.iter().zip(WANTED) {
+        let growth = memory(each) / each.open.first().copied().unwrap_or(f64::NAN) - 1.0;
+        verdicts.push(verdict(format!("RSS per stream, {}", name(each)), "KiB", memory(each), most));
+        let of = format!("its growth by {ROUNDS} rounds of closing and reopening");
+        verdicts.push(verdict(of, "%", growth * 100.0, WANTED_GROWTH * 100.0));
+        let of = format!("CPU per 100,000 deliveries, {}", name(each));
+        verdicts.push(match per {
+            10 => verdict(of, "s", each.cpu, WANTED_CPU),
+            _ => {
+                let measured = format!("{:.1} s", each.cpu);
+                Verdict { of, measured, wanted: "for comparison".into(), met: None }
+            }
         });
     }
-    let mut head = row!["streams", "base, MiB", "opened, KiB each"];
+    let mut head = row!["edge", "streams", "base, MiB", "opened, KiB each"];
     head.extend((1..=ROUNDS).map(|round| format!("reopened, {round}")));
     head.extend(row!["all closed, MiB", "CPU s / 100,000", "of it edge", "idle, cores"]);
     let line = |found: &Found| {
         let mut line = row![
+            edge(found),
             format!("{} x {}", found.plan.streams / found.plan.per_connection, found.plan.per_connection),
             format!("{:.1}", found.base as f64 / 1024.0),
         ];
@@ -364,20 +438,28 @@ fn report(found: &[Found]) -> Section {
         ]);
         line
     };
-    let ours = |found: &Found, value| Bar { label: name(found), value, ours: true };
-    let other = |label: String, value| Bar { label, value, ours: false };
-    let mut of_memory = Vec::new();
-    for (each, (per, reachable)) in found.iter().zip(REACHABLE) {
-        of_memory.push(ours(each, memory(each)));
-        of_memory.push(other(format!("a prototype, {per} per connection"), reachable));
-    }
-    let mut of_cpu: Vec<Bar> = found.iter().map(|each| ours(each, each.cpu)).collect();
-    of_cpu.push(other("a prototype".into(), REACHABLE_CPU));
-    let Plan { streams, members, events, .. } = found
-        .first()
-        .map_or(Plan { streams: STREAMS, members: MEMBERS, per_connection: 1, events: EVENTS }, |found| {
-            found.plan
-        });
+    let bars = |value: &dyn Fn(&Found) -> f64| {
+        let bar = |found: &Found| Bar {
+            label: format!("{}, {}", edge(found), name(found)),
+            value: value(found),
+            ours: !found.plan.behind_haproxy,
+        };
+        let of = |(per, _): (usize, f64)| {
+            found.iter().filter(move |found| found.plan.per_connection == per).map(bar)
+        };
+        WANTED.into_iter().flat_map(of).collect()
+    };
+    let (streams, members, events) = found.first().map_or((STREAMS, MEMBERS, EVENTS), |found| {
+        (found.plan.streams, found.plan.members, found.plan.events)
+    });
+    let beside = match haproxy {
+        Some(version) => format!(
+            "Beside it, HAProxy {version} as the edge of the same core, over its Unix socket: TLS, HTTP/2 on both sides, \
+             the token's signature and the caller's headers, without limits of rates, metrics and a log; memory and \
+             CPU time are of both processes."
+        ),
+        None => "HAProxy was not installed, or it would stand beside it.".to_owned(),
+    };
     Section {
         title: "Density: edge and core together".into(),
         method: format!(
@@ -386,7 +468,7 @@ fn report(found: &[Found]) -> Section {
              above that before the streams, {} s after all were opened and again after each of {ROUNDS} rounds of closing \
              and reopening all of them. Then {events} events of {TEXT} bytes, {RATE} a second, each to {members} \
              streams; every stream checks that it misses none. CPU time is that of the whole process, appends \
-             included.",
+             included. {beside}",
             SETTLE.as_secs()
         ),
         verdicts,
@@ -395,13 +477,13 @@ fn report(found: &[Found]) -> Section {
             Chart {
                 name: "density-memory".into(),
                 title: format!("Resident memory per stream, KiB ({streams} streams, after {ROUNDS} rounds)"),
-                bars: of_memory,
+                bars: bars(&memory),
                 bound: None,
             },
             Chart {
                 name: "density-cpu".into(),
                 title: "CPU per 100,000 deliveries, s (TLS, edge and core)".into(),
-                bars: of_cpu,
+                bars: bars(&|found| found.cpu),
                 bound: None,
             },
         ],

@@ -2,7 +2,8 @@
 //!
 //! - here: which measurements there are. [`process`]: CPU time and memory, from the kernel.
 //! - `append`, `fanout`: the core, in this process.
-//! - `start`, `density`: the real program, over TLS; `server` runs it, `client` is a cheap client.
+//! - `start`, `density`: the real program, over TLS; `server` runs it, `client` is a cheap client, `haproxy` what it is
+//!   compared with.
 //! - `cluster`: a whole cluster of real parts.
 //! - [`figures`]: what was found; `page`, `drawing`: how it is shown.
 
@@ -15,6 +16,7 @@ mod density;
 mod drawing;
 mod fanout;
 mod figures;
+mod haproxy;
 mod page;
 mod process;
 mod server;

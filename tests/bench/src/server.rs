@@ -73,6 +73,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Whether it answers by another way in.
+    pub async fn first_answer_through(&self, edge: &Edge) -> anyhow::Result<()> {
+        ask(edge, &self.key).await
+    }
+
     /// A token for a user.
     pub fn token(&self, user: &str) -> anyhow::Result<String> {
         token(&self.key, user)
@@ -85,12 +90,17 @@ async fn first_answer(folder: &Path, port: u16) -> anyhow::Result<(Edge, Encodin
     let secret = fs::read(folder.join("data/token-secret"))?;
     let key = EncodingKey::from_secret(secret.trim_ascii_end());
     let edge = Edge::new(&ca, port)?;
+    ask(&edge, &key).await?;
+    Ok((edge, key))
+}
+
+async fn ask(edge: &Edge, key: &EncodingKey) -> anyhow::Result<()> {
     let connection = edge.connect(0).await?;
-    let ask = nexus_proto::v1::ListConversationsRequest::default();
+    let question = nexus_proto::v1::ListConversationsRequest::default();
     let path = "/nexus.v1.ConversationService/ListConversations";
     let _: nexus_proto::v1::ListConversationsResponse =
-        connection.call(path, &token(&key, "probe")?, &ask).await?;
-    Ok((edge, key))
+        connection.call(path, &token(key, "probe")?, &question).await?;
+    Ok(())
 }
 
 /// A token of a user, signed with the secret of a deployment.
