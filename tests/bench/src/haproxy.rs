@@ -83,7 +83,7 @@ impl Drop for Haproxy {
 fn text(port: u16, pair: &Path, socket: &Path, secret: &str) -> String {
     format!(
         r#"global
-    maxconn 20000
+    maxconn 9000
 defaults
     mode http
     timeout connect 2s
