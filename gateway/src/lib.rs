@@ -1,11 +1,12 @@
-//! The edge of Nexus: TLS and HTTP by Pingora, policy by a Tower stack.
+//! The edge of Nexus: TLS and HTTP/1.1 by Pingora, HTTP/2 by h2, policy by a Tower stack.
 //!
 //! A request goes down this list, and its answer up again:
 //!
 //! - `gateway.rs`: starting and ending; the public interface
 //! - `reload.rs`: what can be changed meanwhile
 //! - `config/`: the section `[gateway]`
-//! - `proxy/`: Pingora, kept apart. It reads requests, asks the policy, moves bytes
+//! - `proxy/`: Pingora, kept apart. It listens, speaks TLS and HTTP/1.1
+//! - `forward/`: a request from its header to its line in the log: asks the policy, moves bytes
 //! - `policy/`: what to do with a request, as Tower layers over its head
 //! - `routing/`: which chat node gets it
 //!
@@ -25,6 +26,7 @@ mod admin;
 mod assets;
 mod clock;
 pub mod config;
+mod forward;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     /// Keys that a rate limit let through uncounted because its table was full.
     pub rate_uncounted: IntCounter,
     upstream_healthy: IntGaugeVec,
+    /// Open connections to chat nodes, by node.
+    pub upstream_connections: IntGaugeVec,
     /// Failures of chat nodes, by node and kind.
     pub upstream_failures: IntCounterVec,
     /// Time to the header of a node's answer.
@@ -122,7 +124,7 @@ impl Metrics {
             )?,
             closed: make.counters(
                 "nexus_gateway_closed_total",
-                "How requests and streams ended, by reason (done, answered, client_gone, upstream_failed, upstream_timeout, token_expired, body_too_large, slow_client, internal).",
+                "How requests and streams ended, by reason (done, answered, client_gone, upstream_failed, upstream_timeout, upstream_out, token_expired, body_too_large, slow_client, internal).",
                 &["reason"],
             )?,
             body_bytes: make.counters(
@@ -144,9 +146,14 @@ impl Metrics {
                 "1 if the chat node passes its health checks, else 0.",
                 &["upstream"],
             )?,
+            upstream_connections: make.gauges(
+                "nexus_gateway_upstream_connections",
+                "Open connections to the chat node; each carries many requests (upstream.streams_per_connection).",
+                &["upstream"],
+            )?,
             upstream_failures: make.counters(
                 "nexus_gateway_upstream_failures_total",
-                "Failures of chat nodes, by node and kind (connect, timeout, broken).",
+                "Failures of chat nodes, by node and kind (connect, timeout, broken, out).",
                 &["upstream", "kind"],
             )?,
             upstream_seconds: make.add(HistogramVec::new(
@@ -193,7 +200,8 @@ impl Metrics {
         // A series that was never written is not there; that is all that can fail.
         self.upstream_healthy.remove_label_values(&[upstream]).ok();
         self.upstream_seconds.remove_label_values(&[upstream]).ok();
-        for kind in ["connect", "timeout", "broken"] {
+        self.upstream_connections.remove_label_values(&[upstream]).ok();
+        for kind in ["connect", "timeout", "broken", "out"] {
             self.upstream_failures.remove_label_values(&[upstream, kind]).ok();
         }
     }

@@ -8,21 +8,18 @@ use super::{
     connections::{Connection, Connections},
     edge::Edge,
     http1_head::{self, NoHead},
-    io::Gathered,
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    forward::{Forwarder, Gathered, refuse_ambiguous, serve},
+};
 use async_trait::async_trait;
+use bytes::Bytes;
+use h2::server::Builder;
 use pingora_core::{
     apps::{HttpServerApp, ServerApp},
     listeners::tls::Acceptor,
-    protocols::{
-        ALPN, Digest, Stream,
-        http::{
-            ServerSession,
-            v2::server::{H2Accept, H2Options, HttpSession, default_h2_options},
-        },
-        l4::stream::Stream as Plain,
-    },
+    protocols::{ALPN, Stream, http::ServerSession, l4::stream::Stream as Plain},
     server::ShutdownWatch,
 };
 use pingora_proxy::HttpProxy;
@@ -36,7 +33,7 @@ use tokio::{
     time::{Instant, interval_at, timeout},
 };
 
-/// Requests that break HTTP/2 by themselves before their connection is given up; Pingora's own figure.
+/// Requests that name nobody, or two, before their connection is given up.
 const MALFORMED: u32 = 32;
 /// For saying goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -52,8 +49,9 @@ pub(super) struct App {
     /// Where TLS is spoken.
     tls: Option<Acceptor>,
     proxy: Arc<HttpProxy<Edge>>,
+    forwarder: Arc<Forwarder>,
     connections: Connections,
-    http2: H2Options,
+    http2: Builder,
     head: Duration,
     idle: Duration,
     header_bytes: usize,
@@ -63,10 +61,11 @@ impl App {
     pub(super) fn new(
         config: &Config,
         proxy: Arc<HttpProxy<Edge>>,
+        forwarder: Arc<Forwarder>,
         connections: Connections,
         tls: Option<Acceptor>,
     ) -> Self {
-        let mut http2 = default_h2_options();
+        let mut http2 = Builder::new();
         http2
             .max_concurrent_streams(config.limits.streams_per_connection)
             .max_header_list_size(config.limits.header_bytes as u32)
@@ -76,6 +75,7 @@ impl App {
         App {
             tls,
             proxy,
+            forwarder,
             connections,
             http2,
             head: Duration::from_secs(config.timeouts.head_s),
@@ -84,24 +84,18 @@ impl App {
         }
     }
 
-    async fn serve_http2(&self, stream: Stream, shutdown: ShutdownWatch) {
-        let digest = Arc::new(Digest {
-            ssl_digest: stream.get_ssl_digest(),
-            timing_digest: stream.get_timing_digest(),
-            proxy_digest: stream.get_proxy_digest(),
-            socket_digest: stream.get_socket_digest(),
-        });
-        let stream: Stream = Box::new(Gathered::new(stream));
-        let Ok(Ok(mut connection)) = timeout(self.head, self.http2.handshake(stream)).await else {
+    async fn serve_http2(&self, stream: Stream, peer: IpAddr, mut stopping: ShutdownWatch) {
+        let handshake = self.http2.handshake::<_, Bytes>(Gathered(stream));
+        let Ok(Ok(mut connection)) = timeout(self.head, handshake).await else {
             self.connections.refused("handshake");
             return;
         };
 
-        let mut stopping = shutdown.clone();
+        let secure = self.tls.is_some();
         let mut draining = false;
-        let mut malformed = 0;
-        // Each session holds one; the connection is idle when it holds the only one.
-        let sessions = Arc::new(());
+        let mut ambiguous = 0;
+        // Each request holds one; the connection is idle when it holds the only one.
+        let requests = Arc::new(());
         let mut used = true;
         let mut idle = interval_at(Instant::now() + self.idle, self.idle);
         loop {
@@ -112,31 +106,34 @@ impl App {
                     draining = true;
                     continue;
                 }
-                accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+                accepted = connection.accept() => accepted,
                 _ = idle.tick() => {
-                    if Arc::strong_count(&sessions) == 1 && !used {
+                    if Arc::strong_count(&requests) == 1 && !used {
                         break;
                     }
                     used = false;
                     continue;
                 }
             };
-            match accepted {
-                Ok(Some(H2Accept::Session(session))) => {
-                    used = true;
-                    let (proxy, shutdown, held) = (self.proxy.clone(), shutdown.clone(), sessions.clone());
-                    tokio::spawn(async move {
-                        let _held = held;
-                        proxy.process_new_http(ServerSession::new_http2(session), &shutdown).await;
-                    });
+            let Some(Ok((request, mut answer))) = accepted else { return };
+            if refuse_ambiguous(&request, &mut answer) {
+                ambiguous += 1;
+                if ambiguous > MALFORMED {
+                    return;
                 }
-                Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED => malformed += 1,
-                Ok(Some(H2Accept::Rejected)) | Ok(None) | Err(_) => return,
+                continue;
             }
+            used = true;
+            let (forwarder, held) = (self.forwarder.clone(), requests.clone());
+            let served = serve(forwarder, request, answer, peer, secure);
+            tokio::spawn(async move {
+                let _held = held;
+                served.await;
+            });
         }
         // Idle: say so, but do not wait for somebody who may have vanished.
         connection.graceful_shutdown();
-        let _ = timeout(FAREWELL, HttpSession::from_h2_conn(&mut connection, digest)).await;
+        let _ = timeout(FAREWELL, connection.accept()).await;
     }
 
     async fn serve_http1(&self, mut stream: Stream, shutdown: ShutdownWatch) {
@@ -209,7 +206,7 @@ impl ServerApp for App {
         tokio::spawn(async move {
             let _connection = connection;
             if http2 {
-                app.serve_http2(stream, shutdown).await;
+                app.serve_http2(stream, peer, shutdown).await;
             } else {
                 app.serve_http1(stream, shutdown).await;
             }

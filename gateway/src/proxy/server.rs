@@ -5,11 +5,11 @@ use super::{
     connections::Connections,
     edge::Edge,
     listen::{Bound, table},
-    peer::Peers,
 };
 use crate::{
     Clock,
     config::Config,
+    forward::{Forwarder, Links},
     metrics::Metrics,
     policy::Stack,
     routing::Upstreams,
@@ -40,8 +40,6 @@ use tokio::sync::{oneshot, watch};
 
 /// What is left to do for tasks when the edge ends: nothing but to be dropped.
 const TASKS: u64 = 1;
-/// Connections to chat nodes that are kept without a stream on them.
-const KEPT_UPSTREAM_CONNECTIONS: usize = 512;
 
 /// Everything that the server is made of.
 pub(crate) struct Plan {
@@ -109,15 +107,13 @@ impl Server {
 
 fn run(plan: Plan, connections: Connections, draining: ShutdownWatch, ending: oneshot::Receiver<()>) {
     let Plan { config, https, redirect, keeper, stack, upstreams, towards, clock, metrics } = plan;
+    let threads = match config.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
     let conf = ServerConf {
-        threads: match config.threads {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        },
+        threads,
         work_stealing: config.work_stealing,
-        // The number of attempts to connect: an error after that is never retried.
-        max_retries: config.upstream.connect_attempts,
-        upstream_keepalive_pool_size: KEPT_UPSTREAM_CONNECTIONS,
         // Draining has been done, by watching connections instead of by sleeping.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(TASKS),
@@ -126,8 +122,9 @@ fn run(plan: Plan, connections: Connections, draining: ShutdownWatch, ending: on
     let mut server = Pingora::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 
-    let peers = Peers::new(&config.upstream, towards, Duration::from_secs(config.timeouts.write_s));
-    let edge = Edge::new(&config, stack, upstreams, peers, clock, metrics);
+    let links = Arc::new(Links::new(&config.upstream, threads, towards, metrics.clone()));
+    let forwarder = Arc::new(Forwarder::new(&config, stack, upstreams, links, clock, metrics));
+    let edge = Edge { forwarder: forwarder.clone() };
     let mut proxy = HttpProxy::new(edge, server.configuration.clone());
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
@@ -138,7 +135,7 @@ fn run(plan: Plan, connections: Connections, draining: ShutdownWatch, ending: on
 
     let user_timeout = Duration::from_secs(config.timeouts.tcp_user_s);
     let mut serve = |name: &str, bound: Bound, tls: Option<Acceptor>| {
-        let app = App::new(&config, proxy.clone(), connections.clone(), tls);
+        let app = App::new(&config, proxy.clone(), forwarder.clone(), connections.clone(), tls);
         let sockets = table();
         let mut service = listening::Service::new(name.into(), app);
         service.add_listener(bound.give(&sockets, user_timeout));

@@ -1,22 +1,15 @@
 //! The gRPC health checks (grpc.health.v1) that take a node out and bring it back.
 
 use super::{
-    Endpoint, Upstreams,
+    Endpoint, Upstreams, dial,
     discovery::Learned,
     upstreams::{HEALTHY, LIMPING, Node, UNHEALTHY},
 };
 use crate::tls::{Credentials, Towards};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
-use std::{io, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpStream, UnixStream},
-    task::JoinSet,
-    time::timeout,
-};
-use tokio_rustls::TlsConnector;
-use tokio_util::either::Either;
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::timeout};
 use tonic::{
     Code,
     transport::{Channel, Endpoint as Target},
@@ -125,25 +118,7 @@ async fn connect(endpoint: &Endpoint, credentials: Option<Arc<Credentials>>) -> 
     let endpoint = endpoint.clone();
     let connector = tower::service_fn(move |_| {
         let (endpoint, credentials) = (endpoint.clone(), credentials.clone());
-        async move {
-            let socket = match endpoint {
-                Endpoint::Unix(path) => Either::Left(UnixStream::connect(path).await?),
-                Endpoint::Tcp { at, name: None } => {
-                    Either::Right(Either::Left(TcpStream::connect(at).await?))
-                }
-                Endpoint::Tcp { at, name: Some(name) } => {
-                    let missing =
-                        || io::Error::other("gateway.upstream: certificate, key and ca are not set");
-                    let credentials = credentials.ok_or_else(missing)?;
-                    let name = ServerName::try_from(name).map_err(io::Error::other)?;
-                    let connector = TlsConnector::from(credentials.client.clone());
-                    Either::Right(Either::Right(
-                        connector.connect(name, TcpStream::connect(at).await?).await?,
-                    ))
-                }
-            };
-            Ok::<_, io::Error>(TokioIo::new(socket))
-        }
+        async move { Ok::<_, std::io::Error>(TokioIo::new(dial(&endpoint, credentials).await?)) }
     });
     Ok(Target::from_static("http://node").connect_with_connector(connector).await?)
 }

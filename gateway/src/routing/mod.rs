@@ -1,19 +1,22 @@
 //! Which chat node gets a request.
 //!
 //! - `address.rs`: the address of a node, as the configuration writes it
+//! - `dial.rs`: a socket to one
 //! - `discovery.rs`: which nodes there are, as names lead to them
 //! - `rendezvous.rs`: a key's order of preference among the nodes (consistent hashing)
 //! - `upstreams.rs`: the set of nodes, swapped as a whole, with load and health of each
 //! - `health.rs`: the gRPC health checks that take a node out and bring it back
 
 mod address;
+mod dial;
 mod discovery;
 mod health;
 mod rendezvous;
 mod upstreams;
 
 pub use address::{Address, BadAddress, Endpoint};
+pub(crate) use dial::dial;
 pub(crate) use discovery::{Discovery, Learned};
 pub(crate) use health::watch;
-pub(crate) use upstreams::Chosen;
 pub use upstreams::Upstreams;
+pub(crate) use upstreams::{Chosen, Out};

@@ -8,7 +8,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU8, AtomicUsize, Ordering},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// A node may have this much more than the mean before its keys spill over (Mirrokni et al., 2016: 1.25).
 const LOAD_FACTOR: f64 = 1.25;
@@ -49,6 +49,30 @@ pub(crate) struct Node {
     health: AtomicU8,
     /// Requests and streams that this edge has on it.
     load: AtomicUsize,
+    /// Whether those are to end, see [`Out`].
+    out: watch::Sender<bool>,
+}
+
+/// Says when what waits at a node is to end, because the node was taken out.
+///
+/// A node that is stopped, or cut off, answers neither its checks nor what was sent to it, and nothing breaks: whoever
+/// waits would wait for as long as it is away. So with the checks that take a node out, everything at it ends too, and
+/// clients go to another node at once. That is safe, since whatever is asked again carries its id. There are two
+/// exceptions:
+///
+/// - A node that answers, and says that it is not well, is only given nothing new: it carries on with what it has.
+/// - While no node passes its checks, nothing is ended. There is nowhere else to go, and the check may be what is
+///   broken. It is ended as soon as another node is there while this one is still out.
+pub(crate) struct Out(watch::Receiver<bool>);
+
+impl Out {
+    /// Waits for it.
+    pub(crate) async fn wait(&mut self) {
+        if self.0.wait_for(|out| *out).await.is_err() {
+            // The node has left the set. What is under way there goes on.
+            std::future::pending().await
+        }
+    }
 }
 
 /// A node chosen for one request; its load counts until this is dropped.
@@ -63,6 +87,10 @@ impl Chosen {
 
     pub(crate) fn label(&self) -> &str {
         &self.node.label
+    }
+
+    pub(crate) fn out(&self) -> Out {
+        Out(self.node.out.subscribe())
     }
 }
 
@@ -81,6 +109,7 @@ impl Node {
             endpoint,
             health: AtomicU8::new(UNKNOWN),
             load: AtomicUsize::new(0),
+            out: watch::Sender::new(false),
         }
     }
 
@@ -125,6 +154,7 @@ impl Upstreams {
             self.shared.metrics.forget_upstream(&gone.label);
         }
         self.shared.nodes.store(Arc::new(nodes));
+        self.end_what_waits();
         self.shared.changed.notify_one();
     }
 
@@ -172,6 +202,16 @@ impl Upstreams {
         self.shared.nodes.load_full()
     }
 
+    /// At nodes that are out, if another one is not.
+    fn end_what_waits(&self) {
+        let nodes = self.shared.nodes.load();
+        let elsewhere = nodes.iter().any(|node| node.health() != UNHEALTHY);
+        for node in nodes.iter() {
+            let now = elsewhere && node.health() == UNHEALTHY;
+            node.out.send_if_modified(|out| std::mem::replace(out, now) != now);
+        }
+    }
+
     pub(super) fn mark(&self, node: &Node, now: u8) {
         if node.health.swap(now, Ordering::Relaxed) != now {
             match now {
@@ -183,6 +223,8 @@ impl Upstreams {
                     tracing::warn!(upstream = %node.label, "chat node fails its health checks; it gets no more requests")
                 }
             }
+            let _writing = self.shared.writing.lock();
+            self.end_what_waits();
         }
         self.shared.metrics.upstream_healthy(&node.label, now == HEALTHY);
     }
@@ -257,6 +299,29 @@ mod tests {
         let second = upstreams.choose(1, std::slice::from_ref(&first)).unwrap().label().to_owned();
         assert_ne!(first, second);
         assert!(upstreams.choose(1, &[first, second]).is_none());
+    }
+
+    #[test]
+    fn what_waits_ends_where_another_node_is_and_only_at_nodes_that_are_out() {
+        let upstreams = upstreams(2);
+        let nodes = upstreams.nodes();
+        let waiting = |n: usize| *nodes[n].out.borrow();
+        upstreams.mark(&nodes[0], LIMPING);
+        assert!(!waiting(0));
+        upstreams.mark(&nodes[0], UNHEALTHY);
+        assert!(waiting(0) && !waiting(1));
+        upstreams.mark(&nodes[1], UNHEALTHY);
+        assert!(!waiting(0) && !waiting(1), "there is nowhere to go");
+        upstreams.mark(&nodes[1], LIMPING);
+        assert!(waiting(0) && !waiting(1));
+        upstreams.mark(&nodes[0], HEALTHY);
+        assert!(!waiting(0) && !waiting(1));
+
+        upstreams.set(addresses(0..1));
+        upstreams.mark(&nodes[0], UNHEALTHY);
+        assert!(!waiting(0));
+        upstreams.set(addresses(0..2));
+        assert!(waiting(0), "a node that joins is somewhere to go");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Clients that misbehave.
 
 use crate::{
-    client::{Client, Http, LIST, SEND, request, tls, token},
+    client::{ATTACH, Client, Http, LIST, SEND, request, tls, token},
     world::{World, until},
 };
 use bytes::Bytes;
 use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -171,4 +173,43 @@ async fn a_client_that_reads_nothing_is_cut_off() {
     stream.write_all(&body).await.unwrap();
     let slow = r#"nexus_gateway_closed_total{reason="slow_client"}"#;
     until("it is given up", async || world.metric(slow) == 1.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_holds_its_node_back_and_is_cut_off() {
+    let world = World::with(1, |config| config.timeouts.write_s = 1).await;
+    let io = TokioIo::new(tls(&world, b"h2").await);
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(1 << 20)
+        .handshake(io)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut ask = async |path: &str, body: &'static [u8]| {
+        let call = Request::post(format!("https://localhost:{}{path}", world.port()))
+            .header("content-type", "application/grpc")
+            .header("authorization", format!("Bearer {}", token("bob")))
+            .body(Full::new(Bytes::from_static(body)))
+            .unwrap();
+        sender.send_request(call).await.unwrap()
+    };
+    let mut flooded = ask(ATTACH, b"\0\0\0\0\x07\x0a\x05flood").await;
+    // Other streams of the connection go on meanwhile.
+    let quick = ask(SEND, b"\0\0\0\0\x02\x0a\0").await;
+    assert_eq!(quick.into_body().collect().await.unwrap().trailers().unwrap()["grpc-status"], "0");
+    let slow = r#"nexus_gateway_closed_total{reason="slow_client"}"#;
+    until("it is given up", async || world.metric(slow) == 1.0).await;
+    until("the node hears of it", async || world.nodes[0].streams() == 0).await;
+    // What was under way is what the windows between them allow.
+    let sent = world.nodes[0].sent.load(std::sync::atomic::Ordering::SeqCst) * 65_536;
+    assert!(sent < 4 << 20, "the node has sent {sent} bytes");
+    while let Some(Ok(_)) = flooded.body_mut().frame().await {}
+}
+
+#[tokio::test]
+async fn a_request_that_names_two_hosts_is_refused() {
+    let world = World::new().await;
+    let page = || Request::get("/").header("host", "other.example").body(Bytes::new()).unwrap();
+    assert_eq!(request(&world, Http::Two, page()).await.0.status(), 400);
 }

@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{SyncSender, sync_channel},
     },
     task::{Context, Poll},
     time::Duration,
@@ -60,6 +61,13 @@ pub struct Node {
     pub streams: Arc<AtomicUsize>,
     /// Calls that arrived.
     pub calls: Arc<AtomicUsize>,
+    /// Messages that streams have sent, or have ready.
+    pub sent: Arc<AtomicUsize>,
+}
+
+/// A node that stands still. It goes on when this is dropped.
+pub struct Paused {
+    _going_on: SyncSender<()>,
 }
 
 impl Node {
@@ -98,13 +106,13 @@ impl Node {
         serve: impl FnOnce(Router) -> Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>,
     ) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
-        let service = Echoes { name: name.into(), streams: Arc::default(), calls: Arc::default() };
-        let (streams, calls) = (service.streams.clone(), service.calls.clone());
+        let service = Echoes { name: name.into(), ..Echoes::default() };
+        let (streams, calls, sent) = (service.streams.clone(), service.calls.clone(), service.sent.clone());
         let routes = Routes::new(health_service);
         let routes = Routes::from(routes.into_axum_router().fallback_service(service));
         let router = Server::builder().layer(tonic_web::GrpcWebLayer::new()).add_routes(routes);
         runtime.spawn(serve(router));
-        Node { runtime: Some(runtime), name: name.into(), address, health, streams, calls }
+        Node { runtime: Some(runtime), name: name.into(), address, health, streams, calls, sent }
     }
 
     pub fn streams(&self) -> usize {
@@ -114,6 +122,19 @@ impl Node {
     pub async fn serving(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         self.health.set_service_status("", status).await;
+    }
+
+    /// As SIGSTOP does: the system takes connections and bytes, and nobody reads them.
+    pub async fn pause(&self) -> Paused {
+        let (going_on, stopped) = sync_channel(0);
+        let (stops, has_stopped) = tokio::sync::oneshot::channel();
+        // It has one thread.
+        self.runtime.as_ref().unwrap().spawn(async move {
+            stops.send(()).unwrap();
+            stopped.recv().unwrap_err();
+        });
+        has_stopped.await.unwrap();
+        Paused { _going_on: going_on }
     }
 
     /// As kill -9 does.
@@ -140,11 +161,12 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Echoes {
     name: String,
     streams: Arc<AtomicUsize>,
     calls: Arc<AtomicUsize>,
+    sent: Arc<AtomicUsize>,
 }
 
 impl Echoes {
@@ -207,31 +229,36 @@ impl server::ServerStreamingService<Echo> for Echoes {
     type ResponseStream = Answers;
     type Future = BoxFuture<Response<Answers>, Status>;
 
-    /// `count:N` sends N and ends; `ticks` sends for ever; anything else sends one and stays.
+    /// `count:N` sends N and ends; `ticks` sends for ever, and `flood` does as fast as it can, 64 KiB at a time; anything
+    /// else sends one and stays.
     fn call(&mut self, request: Request<Echo>) -> Self::Future {
         let first = self.echo(&request);
         let open = Open::new(&self.streams);
+        let count_sent = self.sent.clone();
         Box::pin(async move {
             let (sender, receiver) = mpsc::channel(4);
             tokio::spawn(async move {
                 let _open = open;
                 let count = first.text.strip_prefix("count:").map(|n| n.parse().unwrap());
                 let ticks = first.text == "ticks";
+                let flood = first.text == "flood";
                 sender.send(Ok(first)).await.ok();
                 for n in 1.. {
                     if count.is_some_and(|count: u32| n >= count) {
                         return;
                     }
-                    if count.is_none() && !ticks {
+                    if count.is_none() && !ticks && !flood {
                         sender.closed().await;
                         return;
                     }
                     if ticks {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
-                    if sender.send(Ok(Echo::new(&n.to_string()))).await.is_err() {
+                    let text = if flood { "x".repeat(65_536) } else { n.to_string() };
+                    if sender.send(Ok(Echo::new(&text))).await.is_err() {
                         return;
                     }
+                    count_sent.fetch_add(1, Ordering::SeqCst);
                 }
             });
             Ok(Response::new(Box::pin(ReceiverStream::new(receiver)) as Answers))

@@ -2,13 +2,13 @@
 
 use crate::{
     client::{ATTACH, Client, Http, LIST, SEND, request, token},
-    node::Node,
+    node::{Echo, Node},
     world::{World, until},
 };
 use bytes::Bytes;
 use http::Request;
 use nexus_gateway::Address;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -178,4 +178,123 @@ async fn the_set_of_nodes_is_replaced_under_traffic() {
     world.edge.upstreams().set(vec![other.address.parse::<Address>().unwrap().endpoint().unwrap()]);
     assert_eq!(client.call(SEND, "").await.unwrap().node, "other");
     tokio::time::timeout(Duration::from_secs(60), old_stream.message()).await.unwrap().unwrap().unwrap();
+}
+
+/// A gRPC-Web call or stream over HTTP/1.1; gives the status in its body or its header.
+async fn web(world: &World, path: &str, text: &str) -> String {
+    let message = prost::Message::encode_to_vec(&Echo::new(text));
+    let body = [&[0, 0, 0, 0, message.len() as u8], message.as_slice()].concat();
+    let call = Request::post(path)
+        .header("content-type", "application/grpc-web")
+        .header("authorization", format!("Bearer {}", token("bob")))
+        .body(Bytes::from(body))
+        .unwrap();
+    let (response, _) = request(world, Http::One, call).await;
+    let of_header = response.headers().get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
+    let body = String::from_utf8_lossy(response.body()).into_owned();
+    of_header.unwrap_or_else(|| {
+        body.rsplit("grpc-status:").next().unwrap().chars().take_while(char::is_ascii_digit).collect()
+    })
+}
+
+#[tokio::test]
+async fn what_waits_at_a_node_that_stands_still_ends_and_goes_to_another() {
+    let world = World::with(2, |config| config.upstream.health_ms = 1_000).await;
+    let client = Client::of(&world, "bob").await;
+    let mut stream = client.attach("idle").await.unwrap();
+    let home = stream.message().await.unwrap().unwrap().node;
+    let node = world.nodes.iter().find(|node| node.name == home).unwrap();
+    let waiting = {
+        let client = client.clone();
+        tokio::spawn(async move { client.call(SEND, "silence").await })
+    };
+    let stands_still = async {
+        let all = async || node.calls.load(Ordering::SeqCst) == 3 && node.streams() == 2;
+        until("the node has a call, a stream, and that of a browser", all).await;
+        let paused = node.pause().await;
+        // One that comes while nobody knows it yet waits as well.
+        (client.call(SEND, "late").await, paused)
+    };
+    let ((late, paused), of_browser) = tokio::join!(stands_still, web(&world, ATTACH, "idle"));
+    for status in [waiting.await.unwrap(), late]
+        .map(Result::unwrap_err)
+        .into_iter()
+        .chain([stream.message().await.unwrap_err()])
+    {
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert!(status.message().contains("Retry with the same id"), "{status:?}");
+        assert!(status.get_details_retry_info().is_some(), "{status:?}");
+    }
+    assert_eq!(of_browser, "14");
+    let out = r#"nexus_gateway_closed_total{reason="upstream_out"}"#;
+    until("all four are counted", async || world.metric(out) == 4.0).await;
+
+    let mut stream = client.attach("idle").await.unwrap();
+    assert_ne!(stream.message().await.unwrap().unwrap().node, home);
+    assert_ne!(client.call(SEND, "").await.unwrap().node, home);
+    drop(paused);
+    until("its calls come back", async || client.call(SEND, "").await.unwrap().node == home).await;
+}
+
+#[tokio::test]
+async fn what_waits_stays_while_there_is_nowhere_to_go() {
+    let world = World::new().await;
+    let client = Client::of(&world, "bob").await;
+    let mut stream = client.attach("ticks").await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    until("it passes its checks", async || world.edge.upstreams().any_healthy()).await;
+    let paused = world.nodes[0].pause().await;
+    let waiting = {
+        let client = client.clone();
+        tokio::spawn(async move { client.call(SEND, "").await })
+    };
+    until("it is out", async || !world.edge.upstreams().any_healthy()).await;
+    drop(paused);
+    waiting.await.unwrap().unwrap();
+    for _ in 0..10 {
+        stream.message().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_says_it_is_not_well_keeps_what_it_has() {
+    let world = World::with(2, |_| {}).await;
+    let client = Client::of(&world, "bob").await;
+    let mut stream = client.attach("ticks").await.unwrap();
+    let home = stream.message().await.unwrap().unwrap().node;
+    let node = world.nodes.iter().find(|node| node.name == home).unwrap();
+    node.serving(false).await;
+    until("calls go elsewhere", async || client.call(SEND, "").await.unwrap().node != home).await;
+    for _ in 0..10 {
+        stream.message().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn streams_share_connections_to_a_node() {
+    let world = World::with(1, |config| config.upstream.streams_per_connection = 10).await;
+    let mut streams = Vec::new();
+    for user in 0..25 {
+        let mut stream = Client::of(&world, &format!("user-{user}")).await.attach("idle").await.unwrap();
+        stream.message().await.unwrap();
+        streams.push(stream);
+    }
+    let connections =
+        format!(r#"nexus_gateway_upstream_connections{{upstream="{}"}}"#, world.nodes[0].address);
+    assert_eq!(world.metric(&connections), 3.0);
+    drop(streams);
+    until("their places are free", async || world.nodes[0].streams() == 0).await;
+    Client::of(&world, "bob").await.call(SEND, "").await.unwrap();
+    assert_eq!(world.metric(&connections), 3.0);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let world = World::with(1, |config| (config.upstream.idle_s, config.upstream.ping_s) = (1, 1)).await;
+    let client = Client::of(&world, "bob").await;
+    client.call(SEND, "").await.unwrap();
+    let connections =
+        format!(r#"nexus_gateway_upstream_connections{{upstream="{}"}}"#, world.nodes[0].address);
+    until("it is closed", async || world.metric(&connections) == 0.0).await;
+    client.call(SEND, "").await.unwrap();
 }

@@ -5,10 +5,10 @@ use crate::{
     policy::{Class, Facts, Forward, Protocol},
     routing::Chosen,
 };
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use prometheus::IntGauge;
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::Code;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) enum Close {
     ClientGone,
     UpstreamFailed,
     UpstreamTimeout,
+    /// The node was taken out while the request waited at it.
+    UpstreamOut,
     TokenExpired,
     BodyTooLarge,
     SlowClient,
@@ -34,6 +36,7 @@ impl Close {
             Close::ClientGone => "client_gone",
             Close::UpstreamFailed => "upstream_failed",
             Close::UpstreamTimeout => "upstream_timeout",
+            Close::UpstreamOut => "upstream_out",
             Close::TokenExpired => "token_expired",
             Close::BodyTooLarge => "body_too_large",
             Close::SlowClient => "slow_client",
@@ -58,47 +61,48 @@ impl Drop for InProgress {
     }
 }
 
-/// One request.
+/// One request. There is one for every attached stream, for hours.
 pub(super) struct Request {
     pub began: Instant,
-    pub facts: Option<Facts>,
+    pub method: Method,
+    pub path: Box<str>,
+    pub facts: Facts,
+    /// None if the edge answered.
     pub forward: Option<Forward>,
-    /// Headers to set on the response.
+    /// Headers to set on the answer.
     pub headers: HeaderMap,
     pub upstream: Option<Chosen>,
-    /// Nodes that could not be connected to.
-    pub tried: Vec<String>,
     /// Bytes of the request's body so far.
     pub received: usize,
+    /// Bytes of the answer's body so far.
+    pub sent: usize,
+    /// The answer's HTTP status once it has begun.
+    pub status: Option<u16>,
     /// What the answer's body is; a node may answer gRPC-Web text with binary.
     pub answer: Protocol,
     pub grpc_status: Option<u16>,
-    /// Why the edge gave up on it, and what to tell the client.
-    pub failure: Option<(Close, Status)>,
     pub close: Close,
     pub in_progress: Option<InProgress>,
 }
 
 impl Request {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(began: Instant, method: Method, path: &str, facts: Facts, headers: HeaderMap) -> Self {
         Request {
-            began: Instant::now(),
-            facts: None,
+            began,
+            method,
+            path: clipped(path).into(),
+            facts,
             forward: None,
-            headers: HeaderMap::new(),
+            headers,
             upstream: None,
-            tried: Vec::new(),
             received: 0,
+            sent: 0,
+            status: None,
             answer: Protocol::Http,
             grpc_status: None,
-            failure: None,
             close: Close::Done,
             in_progress: None,
         }
-    }
-
-    pub(super) fn protocol(&self) -> Protocol {
-        self.facts.as_ref().map_or(Protocol::Http, |facts| facts.protocol)
     }
 
     pub(super) fn is_stream(&self) -> bool {
@@ -106,13 +110,13 @@ impl Request {
     }
 
     /// Counts it, and writes its line.
-    pub(super) fn log(&self, method: &str, path: &str, http_status: u16, sent: usize, metrics: &Metrics) {
+    pub(super) fn log(&self, metrics: &Metrics) {
         let took = self.began.elapsed();
-        let facts = self.facts.as_ref();
-        let protocol = self.protocol();
-        let class = match facts.and_then(|facts| facts.class) {
+        let facts = &self.facts;
+        let http_status = self.status.unwrap_or(0);
+        let class = match facts.class {
             Some(class) => class.as_str(),
-            None if protocol == Protocol::Http && http_status < 400 => "page",
+            None if facts.protocol == Protocol::Http && http_status < 400 => "page",
             None => "other",
         };
         let code = match self.grpc_status {
@@ -122,8 +126,8 @@ impl Request {
         metrics.requests.with_label_values(&[class, &code]).inc();
         metrics.closed.with_label_values(&[self.close.as_str()]).inc();
         metrics.body_bytes.with_label_values(&["sent"]).inc_by(self.received as u64);
-        metrics.body_bytes.with_label_values(&["received"]).inc_by(sent as u64);
-        if let Some(layer) = facts.and_then(|facts| facts.answered_by) {
+        metrics.body_bytes.with_label_values(&["received"]).inc_by(self.sent as u64);
+        if let Some(layer) = facts.answered_by {
             metrics.answered.with_label_values(&[layer]).inc();
         }
         if self.is_stream() {
@@ -132,26 +136,26 @@ impl Request {
             metrics.call_seconds.observe(took.as_secs_f64());
         }
 
-        let identity = facts.and_then(|facts| facts.identity.as_ref());
+        let identity = facts.identity.as_ref();
         tracing::info!(
             target: "access",
-            method,
-            path = clipped(path),
+            method = self.method.as_str(),
+            path = &*self.path,
             class,
             user = identity.map(|identity| identity.user.as_str()),
             tenant = identity.map(|identity| identity.tenant.as_str()),
             device = identity.map(|identity| identity.device.as_str()),
-            client = facts.map(|facts| tracing::field::display(facts.client)),
+            client = tracing::field::display(facts.client),
             status = http_status,
             grpc_status = self.grpc_status,
             duration_ms = took.as_secs_f64() * 1_000.0,
             bytes_received = self.received,
-            bytes_sent = sent,
+            bytes_sent = self.sent,
             close = self.close.as_str(),
-            answered_by = facts.and_then(|facts| facts.answered_by),
+            answered_by = facts.answered_by,
             upstream = self.upstream.as_ref().map(Chosen::label),
-            request_id = facts.map(|facts| facts.request_id.as_str()),
-            trace_id = facts.and_then(|facts| facts.trace_id.as_deref()),
+            request_id = facts.request_id.as_str(),
+            trace_id = facts.trace_id.as_deref(),
         );
     }
 }
