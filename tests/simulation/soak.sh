@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 source .ci/env
 seeds=${NEXUS_SEEDS:-100000} first=${NEXUS_FIRST_SEED:-0} cores=$(nproc)
 part=$(((seeds + cores - 1) / cores))
-program=$(cargo test --release --locked -p nexus-core --test simulation --no-run --message-format json |
+program=$(cargo test --release --locked --workspace --test simulation --no-run --message-format json |
   sed -n 's/.*"executable":"\([^"]*simulation-[^"]*\)".*/\1/p')
 echo "$seeds seeds from $first on, $cores at once"
 pids=()

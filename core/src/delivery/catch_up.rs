@@ -400,8 +400,8 @@ impl Delivery {
                     Err(missing) => {
                         delivery.skip_trimmed(&place).await;
                         // What was trimmed is not lacked any more.
-                        let lacks = delivery.lanes.find(&place, |hub| hub.lacks()).flatten();
-                        let hole = missing == Missing::Hole && lacks == Some(after);
+                        let last = delivery.lanes.find(&place, |hub| hub.last()).flatten();
+                        let hole = missing == Missing::Hole && last == Some(after);
                         let lost = hole && backoff.missed();
                         delivery.metrics.watch.check(Invariant::Log3, !lost, || {
                             let (place, seq) = (place.conversation, after + 1);

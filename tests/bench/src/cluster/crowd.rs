@@ -11,7 +11,7 @@ use nexus_core::{
         event::encode_body,
         hash::{LANES, lane_of},
     },
-    store::{Bucket, Cell, Commit, IndexRow, Limits, Partition, Statics, Store, Sync, cql::CqlStore},
+    store::{Bucket, Cell, Commit, Floor, IndexRow, Limits, Partition, Statics, Store, Sync, cql::CqlStore},
 };
 use nexus_proto::v1::{ConversationCreated, ConversationKind, MemberRole, Role, event::Body};
 use std::{
@@ -136,6 +136,7 @@ async fn seed(
         last_at: now,
         id_max: 0,
         members_at: 1,
+        floor: Floor::default(),
         messages: 0,
         bytes: event.size() as u64,
         limits: Limits::default(),
