@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{Event, Kind, Seq, User, event::encode_body},
     log::{Appended, Entry, Tail},
-    store::{Floor, StoreError},
+    store::{Floor, Statics, StoreError},
 };
 use nexus_proto::v1::{self, event::Body};
 use std::sync::Arc;
@@ -49,7 +49,9 @@ impl Conversation {
     async fn trim_to(&self, turn: &mut Turn, tail: Tail, floor: Floor) -> Result<bool, StoreError> {
         let (tail, _) = self.log.make_room(tail).await?;
         turn.tail = Some(tail);
-        let Some(latest) = tail.latest().filter(|_| tail.first > floor.seq) else { return Ok(false) };
+        // Somebody else may have trimmed it meanwhile.
+        let here = |latest: &Statics| tail.first > floor.seq && latest.floor.seq < floor.seq;
+        let Some(latest) = tail.latest().filter(here) else { return Ok(false) };
         let body = Body::Trimmed(v1::Trimmed { through: floor.seq });
         let (kind, encoded) = encode_body(&body);
         debug_assert_eq!(kind, Kind::Trimmed);
