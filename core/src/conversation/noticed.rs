@@ -45,10 +45,9 @@ impl Conversation {
     /// VIEW-1, as a sample: the messages among the log's last events are stored as these events say. Whatever was made of
     /// such a message was made after it, so its whole story is among them.
     pub(super) async fn watch_views(&self) -> Result<(), StoreError> {
-        let floor = self.log.tail().await?.floor().seq;
-        let views = self.views(0, floor).await?;
+        let views = self.views(0, 0).await?;
         let to = views.folded();
-        let from = (to + 1).saturating_sub(SAMPLE).max(floor + 1);
+        let from = (to + 1).saturating_sub(SAMPLE).max(views.rows().floor() + 1);
         let events = self.log.events_up(from, to, SAMPLE as usize).await?;
         let folded = folded(&events);
         let mut asked: BTreeMap<_, Vec<&Key>> = BTreeMap::new();
