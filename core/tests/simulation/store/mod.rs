@@ -287,6 +287,10 @@ impl Store for Connection {
     async fn commit(&self, bucket: &Bucket, commit: Commit) -> Result<Outcome, StoreError> {
         commit.check(bucket)?;
         let (end, stood, by) = (self.model.end(&bucket.place), self.gate.stood(), self.gate.node);
+        // Between the look at the log's end and the append is where it hurts.
+        if self.fate().weather().troubles && self.fate().percent(1) {
+            self.fate().troubles.begin(Trouble::NodeStands(by), self.fate().ms(500..20_000));
+        }
         self.go("commit").await;
         if self.gate.stood() > stood && self.model.end(&bucket.place) > end {
             self.fate().saw(Rare::StoodAndOvertaken);
