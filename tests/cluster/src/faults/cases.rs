@@ -36,7 +36,7 @@ pub struct Case {
 pub enum Needs {
     /// Nothing more than the deployment.
     Nothing,
-    /// Three Cassandra nodes.
+    /// Three Cassandra nodes; they are started for it.
     ThreeStores,
     /// The right and the means to cut connections.
     Cuts,
