@@ -82,7 +82,7 @@ pub struct Cassandra {
 }
 
 impl Cassandra {
-    /// Starts a cluster; when this returns, every node answers.
+    /// Starts a cluster; when this returns, every node answers and knows of all others.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         tools::jars().await?;
         let ports = ports::free(2 + usize::from(settings.nodes))?;
@@ -97,6 +97,13 @@ impl Cassandra {
         for node in 0..cluster.nodes.len() {
             cluster.start_node(node).await?;
         }
+        for node in 0..cluster.nodes.len() {
+            let others: Vec<_> =
+                (0..cluster.nodes.len()).filter(|other| *other != node).map(address).collect();
+            let folder = cluster.folder_of(node);
+            let process = cluster.nodes[node].as_mut().context("the node doesn't run")?;
+            process.until(READY, async || others.iter().all(|other| sees(&folder, *other))).await?;
+        }
         Ok(cluster)
     }
 
@@ -109,7 +116,7 @@ impl Cassandra {
     pub async fn start_node(&mut self, node: usize) -> anyhow::Result<()> {
         let name = format!("cassandra {}", node + 1);
         eprintln!("cluster: {name} starts on {}:{}", address(node), self.native);
-        let folder = self.folder.path().join(format!("n{}", node + 1));
+        let folder = self.folder_of(node);
         let at = config::At {
             folder: &folder,
             address: address(node),
@@ -135,6 +142,10 @@ impl Cassandra {
         self.nodes[node] = Some(process);
         eprintln!("cluster: {name} is ready");
         Ok(())
+    }
+
+    fn folder_of(&self, node: usize) -> PathBuf {
+        self.folder.path().join(format!("n{}", node + 1))
     }
 
     /// SIGKILL.
@@ -184,6 +195,12 @@ async fn answers(native: (Ipv4Addr, u16)) -> bool {
 fn listens(folder: &Path) -> bool {
     let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
     log.contains("Starting listening for CQL clients on")
+}
+
+/// Whether a node has found another alive since it was made.
+fn sees(folder: &Path, other: Ipv4Addr) -> bool {
+    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
+    log.lines().any(|line| line.contains(&format!("/{other}:")) && line.ends_with("is now UP"))
 }
 
 fn has_first_user(folder: &Path) -> bool {

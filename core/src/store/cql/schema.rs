@@ -92,6 +92,8 @@ impl Schema<'_> {
         self.change(&migrations::version_table(&self.table(VERSION), &self.id(server, VERSION))).await?;
         self.migrate(server).await?;
         self.check_lifetimes().await?;
+        // Only nodes that are known are asked whether they agree; and what they agree on must be known, to route by it.
+        self.session.refresh_metadata().await.map_err(failed)?;
         self.session.await_schema_agreement().await.map_err(failed)?;
         self.session.refresh_metadata().await.map_err(failed)
     }
