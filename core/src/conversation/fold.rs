@@ -120,7 +120,7 @@ impl Rows {
                     messages: event.messages,
                     ..Text::default()
                 };
-                let row = MessageRow { text, ..MessageRow::default() };
+                let row = Box::new(MessageRow { text, ..MessageRow::default() });
                 out.main(Key::Message(event.seq), &row.text);
                 out.marker(&event.sender);
                 self.spoke(event, &mut out);

@@ -18,25 +18,20 @@ use tokio::sync::RwLockReadGuard;
 
 impl Conversation {
     /// Takes over what a batch did to the views that were appended to.
-    pub(super) async fn taken(
-        &self,
-        rows: Rows,
-        changes: Vec<Change>,
-        before: Seq,
-        last: Seq,
-    ) -> Result<(), StoreError> {
-        let mut guard = self.views.write().await;
-        let Some(views) = guard.as_mut() else { return Ok(()) };
-        if views.folded() == before {
+    pub(super) async fn take(&self, rows: Rows, changes: Vec<Change>, before: Seq, last: Seq) {
+        if let Some(views) = self.views.write().await.as_mut().filter(|views| views.folded() == before) {
             views.take(rows, changes, last);
         }
-        if views.heavy()
+    }
+
+    /// Stores what is folded if it has become much.
+    pub(super) async fn flush_much(&self) {
+        if let Some(views) = self.views.write().await.as_mut().filter(|views| views.heavy())
             && let Err(error) = views.flush().await
         {
             // The log has it; what isn't stored of the views is folded again.
             tracing::warn!(conversation = %self.place.conversation, %error, "views not stored yet");
         }
-        Ok(())
     }
 
     pub(super) async fn loaded<'a>(&self, views: &'a mut Option<Views>) -> Result<&'a mut Views, StoreError> {

@@ -25,7 +25,8 @@ impl<T> Default for Dated<T> {
 pub struct Rows {
     pub(super) about: Dated<About>,
     pub(super) members: BTreeMap<User, Dated<Member>>,
-    pub(super) messages: BTreeMap<Seq, Dated<MessageRow>>,
+    /// Boxed, since a tree moves what it holds.
+    pub(super) messages: BTreeMap<Seq, Dated<Box<MessageRow>>>,
     /// Messages up to this seq are gone, whatever is stored of them still.
     pub(super) floor: Seq,
 }
@@ -43,7 +44,7 @@ impl Rows {
 
     /// A message, if it was loaded and exists.
     pub fn message(&self, seq: Seq) -> Option<&MessageRow> {
-        self.messages.get(&seq)?.row.as_ref()
+        self.messages.get(&seq)?.row.as_deref()
     }
 
     /// Whether a key was looked up already.
@@ -68,7 +69,7 @@ impl Rows {
     }
 
     /// Takes a row as it was found.
-    pub fn put_message(&mut self, seq: Seq, message: Dated<MessageRow>) {
+    pub fn put_message(&mut self, seq: Seq, message: Dated<Box<MessageRow>>) {
         if seq > self.floor {
             self.messages.insert(seq, message);
         }
@@ -127,7 +128,7 @@ impl Rows {
     pub fn messages(&self, from: Seq, to: Seq) -> impl DoubleEndedIterator<Item = (Seq, &MessageRow)> {
         // An empty range is no error.
         let within = self.messages.range(from..to.saturating_add(1).max(from));
-        within.filter_map(|(seq, dated)| Some((*seq, dated.row.as_ref()?)))
+        within.filter_map(|(seq, dated)| Some((*seq, dated.row.as_deref()?)))
     }
 
     /// Drops a message's row.

@@ -89,7 +89,7 @@ impl Conversation {
                 if let Some((bucket, statics)) = after.latest_of() {
                     self.shared.cache.appended(&self.place, moment, (&statics).into(), bucket, &events);
                 }
-                self.taken(rows, changes, before, after.last_seq()).await?;
+                self.take(rows, changes, before, after.last_seq()).await;
                 self.publish(events, Vec::new()).await;
                 Ok(true)
             }

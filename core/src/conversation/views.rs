@@ -84,7 +84,8 @@ impl Views {
                     }
                     Key::Message(seq) => {
                         let message = row.map(rows::message).transpose()?.flatten();
-                        self.rows.put_message(*seq, Dated { at: rows::main_at(row), row: message });
+                        self.rows
+                            .put_message(*seq, Dated { at: rows::main_at(row), row: message.map(Box::new) });
                     }
                     Key::Thread(..) => {}
                 }
@@ -308,8 +309,10 @@ impl Views {
 }
 
 fn last_of_each(cells: &[Cell]) -> Vec<Cell> {
-    let last: BTreeMap<_, _> = cells.iter().map(|cell| ((&cell.row, &cell.column), cell)).collect();
-    last.into_values().cloned().collect()
+    let mut last: Vec<&Cell> = cells.iter().rev().collect();
+    last.sort_by_key(|cell| (&cell.row, &cell.column));
+    last.dedup_by_key(|cell| (&cell.row, &cell.column));
+    last.into_iter().cloned().collect()
 }
 
 /// The generation in force, and what it reflects.

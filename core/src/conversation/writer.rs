@@ -55,15 +55,14 @@ pub(super) struct Turn {
     /// The last event that was acknowledged here.
     pub acknowledged: Seq,
     pub noted: i64,
-    remembered: HashMap<(User, ClientId), Dedupe>,
-    order: VecDeque<(User, ClientId)>,
+    remembered: HashMap<ClientId, (User, Dedupe)>,
+    order: VecDeque<ClientId>,
 }
 
 impl Turn {
     fn remember(&mut self, sender: &User, id: ClientId, dedupe: Dedupe) {
-        let key = (sender.clone(), id);
-        if self.remembered.insert(key.clone(), dedupe).is_none() {
-            self.order.push_back(key);
+        if self.remembered.insert(id, (sender.clone(), dedupe)).is_none() {
+            self.order.push_back(id);
         }
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
@@ -109,7 +108,8 @@ impl Conversation {
             queue.waiting.push_back(Pending { command, digest, answer });
             if !queue.driven {
                 queue.driven = true;
-                tokio::spawn(Self::drive(self.clone()));
+                // Boxed, since a spawned future is moved, and this one is large.
+                tokio::spawn(Box::pin(Self::drive(self.clone())));
             }
         }
         match tokio::time::timeout(self.shared.settings.deadline, answered).await {
@@ -214,7 +214,7 @@ impl Conversation {
                     // Before anybody hears of it: who was told that it is there finds it.
                     self.shared.cache.appended(&self.place, moment, (&statics).into(), bucket, &events);
                 }
-                self.taken(rows, plan.changes, tail.last_seq(), last).await?;
+                self.take(rows, plan.changes, tail.last_seq(), last).await;
                 self.publish(events, users).await;
                 let mut seqs = plan.seqs;
                 let mut rest = Vec::new();
@@ -235,6 +235,8 @@ impl Conversation {
                 for (pending, refusal) in refused {
                     self.refuse_one(&tail, pending, refusal).await?;
                 }
+                // Nobody waits for it but who comes next.
+                self.flush_much().await;
                 Ok(())
             }
             Appended::Again(now, found) => {
@@ -268,7 +270,7 @@ impl Conversation {
                 continue;
             };
             let sender = &pending.command.sender;
-            let known = turn.remembered.get(&(sender.clone(), id)).copied();
+            let known = turn.remembered.get(&id).filter(|(by, _)| by == sender).map(|(_, dedupe)| *dedupe);
             let found = match known {
                 Some(dedupe) => Ok(Found::Event(dedupe)),
                 None => self.log.find_closed(tail, sender, id).await,

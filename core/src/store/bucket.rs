@@ -114,6 +114,9 @@ impl Commit {
         if self.statics.last_seq + 1 != next {
             return malformed(format!("last_seq is {} before {next}", self.statics.last_seq));
         }
+        if let Some((_, id, _)) = self.dedupe.iter().find(|(_, id, _)| id.time_ms() > self.statics.id_max) {
+            return malformed(format!("id_max is {}, and id {id} is newer", self.statics.id_max));
+        }
         let mut ids = HashSet::with_capacity(self.dedupe.len());
         match self.dedupe.iter().find(|(user, id, _)| !ids.insert((user, id))) {
             Some((user, id, _)) => malformed(format!("id {id} of {user} is in it twice")),

@@ -2,6 +2,7 @@
 
 use super::{
     files::Identity,
+    heads::Heads,
     journal::Mark,
     keys,
     tables::{Table, Tables},
@@ -9,17 +10,25 @@ use super::{
 };
 use crate::{
     domain::Seq,
-    store::{Bucket, Cell, Commit, Outcome, Partition, StoreError, Sync},
+    store::{Bucket, Cell, Commit, Outcome, Partition, Statics, StoreError, Sync},
 };
 use bytes::Bytes;
 use fjall::{OwnedWriteBatch, PersistMode, Slice};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Longest key of a cell, its partition and row included; fjall's own limit is 65,535 bytes.
 const MAX_CELL_KEY: usize = 16 << 10;
 
 /// A row to write, encoded; without a value it is deleted.
 type Write = (Table, Slice, Option<Slice>);
+
+/// A dedupe row to write.
+pub struct New {
+    key: Slice,
+    value: Slice,
+    /// The time in the client id.
+    id_ms: i64,
+}
 
 /// Something to write, or to wait for. It is encoded by whoever asks, so that the one writer has less to do.
 pub enum Operation {
@@ -32,9 +41,11 @@ pub enum Operation {
         /// The `last_seq` that it must have.
         expect: Option<Seq>,
         /// Its new static columns.
-        statics: Slice,
+        statics: Statics,
+        /// They, encoded.
+        encoded: Slice,
         /// Rows that must not exist yet.
-        dedupe: Vec<(Slice, Slice)>,
+        dedupe: Vec<New>,
         /// Events.
         events: Vec<(Slice, Slice)>,
     },
@@ -57,8 +68,10 @@ impl Operation {
     /// A conditional batch.
     pub fn commit(bucket: &Bucket, commit: &Commit) -> Result<Self, StoreError> {
         commit.check(bucket)?;
-        let dedupe = commit.dedupe.iter().map(|(user, id, dedupe)| {
-            (keys::dedupe(bucket, user, *id).into(), values::encode_dedupe(dedupe).into())
+        let dedupe = commit.dedupe.iter().map(|(user, id, dedupe)| New {
+            key: keys::dedupe(bucket, user, *id).into(),
+            value: values::encode_dedupe(dedupe).into(),
+            id_ms: id.time_ms(),
         });
         let events = commit
             .events
@@ -67,7 +80,8 @@ impl Operation {
         Ok(Self::Commit {
             bucket: keys::bucket(bucket).into(),
             expect: commit.expect,
-            statics: values::encode_statics(&commit.statics).into(),
+            statics: commit.statics,
+            encoded: values::encode_statics(&commit.statics).into(),
             dedupe: dedupe.collect(),
             events: events.collect(),
         })
@@ -107,7 +121,10 @@ impl Operation {
                 .iter()
                 .map(|(_, key, value)| ROW + key.len() + value.as_ref().map_or(0, |v| v.len()))
                 .sum(),
-            Self::Commit { statics, dedupe, events, .. } => statics.len() + pairs(dedupe) + pairs(events),
+            Self::Commit { encoded, dedupe, events, .. } => {
+                let dedupe: usize = dedupe.iter().map(|new| ROW + new.key.len() + new.value.len()).sum();
+                encoded.len() + dedupe + pairs(events)
+            }
             Self::Blank(_, seqs) => seqs.len() * ROW,
             Self::Cells(cells, _) => cells.iter().map(|(key, _, value)| ROW + key.len() + value.len()).sum(),
             Self::Drop(_) | Self::Settle => 0,
@@ -130,14 +147,16 @@ impl Operation {
 /// What will be written with one fsync.
 pub struct Group<'a> {
     tables: &'a Tables,
-    writes: HashMap<(Table, Slice), Option<Slice>>,
+    heads: &'a mut Heads,
+    /// In the order of their keys, in which fjall takes them with the least searching.
+    writes: BTreeMap<(Table, Slice), Option<Slice>>,
     sync: Sync,
 }
 
 impl<'a> Group<'a> {
     /// An empty group; it is fsynced if `sync` or one of its operations says so.
-    pub fn new(tables: &'a Tables, sync: Sync) -> Self {
-        Self { tables, writes: HashMap::new(), sync }
+    pub fn new(tables: &'a Tables, heads: &'a mut Heads, sync: Sync) -> Self {
+        Self { tables, heads, writes: BTreeMap::new(), sync }
     }
 
     /// Decides an operation and takes its writes, all or none.
@@ -145,12 +164,13 @@ impl<'a> Group<'a> {
         let sync = operation.sync();
         let writes = match operation {
             Operation::Put(rows) => rows,
-            Operation::Commit { bucket, expect, statics, dedupe, events } => {
+            Operation::Commit { bucket, expect, statics, encoded, dedupe, events } => {
                 if !self.holds(&bucket, expect, &dedupe)? {
                     return Ok(Outcome::Refused);
                 }
-                let mut writes = vec![(Table::Statics, bucket, Some(statics))];
-                writes.extend(dedupe.into_iter().map(|(key, value)| (Table::Dedupe, key, Some(value))));
+                self.heads.put(bucket.clone(), statics);
+                let mut writes = vec![(Table::Statics, bucket, Some(encoded))];
+                writes.extend(dedupe.into_iter().map(|new| (Table::Dedupe, new.key, Some(new.value))));
                 writes.extend(events.into_iter().map(|(key, value)| (Table::Events, key, Some(value))));
                 writes
             }
@@ -201,20 +221,28 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Whether a conditional batch's condition holds.
-    fn holds(
-        &self,
-        bucket: &Slice,
-        expect: Option<Seq>,
-        dedupe: &[(Slice, Slice)],
-    ) -> Result<bool, StoreError> {
+    fn statics(&mut self, bucket: &Slice) -> Result<Option<Statics>, StoreError> {
+        if let Some(known) = self.heads.get(bucket) {
+            return Ok(Some(known));
+        }
         let stored = self.get(Table::Statics, bucket)?;
         let stored = stored.map(|value| values::decode_statics(&value)).transpose()?;
+        if let Some(statics) = stored {
+            self.heads.put(bucket.clone(), statics);
+        }
+        Ok(stored)
+    }
+
+    /// Whether a conditional batch's condition holds.
+    fn holds(&mut self, bucket: &Slice, expect: Option<Seq>, dedupe: &[New]) -> Result<bool, StoreError> {
+        let stored = self.statics(bucket)?;
         if stored.is_some_and(|s| s.closed) || stored.map(|s| s.last_seq) != expect {
             return Ok(false);
         }
-        for (key, _) in dedupe {
-            if self.get(Table::Dedupe, key)?.is_some() {
+        // An id that is newer than all in the bucket can't be there.
+        let doubtful = |new: &&New| stored.is_none_or(|s| new.id_ms <= s.id_max);
+        for new in dedupe.iter().filter(doubtful) {
+            if self.get(Table::Dedupe, &new.key)?.is_some() {
                 return Ok(false);
             }
         }
@@ -255,9 +283,10 @@ impl<'a> Group<'a> {
     }
 
     /// Deletes everything with these prefixes, be it stored or only in this group.
-    fn delete(&self, prefixes: Vec<(Table, Slice)>) -> Result<Vec<Write>, StoreError> {
+    fn delete(&mut self, prefixes: Vec<(Table, Slice)>) -> Result<Vec<Write>, StoreError> {
         let mut writes = Vec::new();
         for (table, prefix) in prefixes {
+            self.heads.forget(table, &prefix);
             for pair in self.tables.range(table, prefix.to_vec(), keys::after(&prefix)) {
                 writes.push((table, pair?.0, None));
             }

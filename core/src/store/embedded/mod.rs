@@ -6,6 +6,7 @@
 //! - `files`: the data directory: its lock, its format, its disk.
 //! - `writer`: the one thread that writes, in groups with one fsync each.
 //! - `group`: operations, decided on what is stored plus what the group already holds.
+//! - `heads`: where buckets end, as the writer remembers it.
 //! - `tables`: fjall's keyspaces, and what is read from them.
 //! - `keys`, `values`: how rows are stored.
 //! - `journal`: what a crash or a bad disk left behind, judged before fjall sees it.
@@ -22,6 +23,7 @@ mod fuzz;
 #[cfg(test)]
 mod golden;
 mod group;
+mod heads;
 mod journal;
 mod keys;
 mod metrics;

@@ -6,11 +6,11 @@ use crate::{
     store::{Bucket, Dedupe, IndexRow, Order, Partition, Row, Rows, Statics, StoreError},
 };
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Slice};
-use std::{collections::BTreeMap, ops::Bound, path::Path};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Slice, compaction::Leveled};
+use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc};
 
 /// A table; a keyspace of fjall, so that rows that are rewritten often aren't merged with those that never are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// The database's identity: the [`Mark`] of the last group.
     Groups,
@@ -39,9 +39,12 @@ const NAMES: [(Table, &str); 7] = [
     (Table::Cells, "cells"),
 ];
 
-/// A table is written from memory to disk when it holds this much. With at most four waiting for it, all tables
-/// together take at most 280 MiB, and mostly far less.
-const MEMORY_BYTES: u64 = 8 << 20;
+/// A table is written from memory to disk when it holds this much. Four of them are written to all the time; with at most
+/// four waiting for it, each takes at most 80 MiB, and mostly far less.
+const MEMORY_BYTES: u64 = 16 << 20;
+
+/// Files that a table may have before they are merged into what is there already: each merge writes most of that again.
+const LOOSE_FILES: u8 = 8;
 
 /// Bytes of journals, above which tables are written out so that the oldest can go. All of them are read at a start.
 const JOURNALS_BYTES: u64 = 128 << 20;
@@ -59,7 +62,12 @@ impl Tables {
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
         let db =
             Database::builder(path).cache_size(cache_bytes).max_journaling_size(JOURNALS_BYTES).open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMORY_BYTES);
+        let merging = Arc::new(Leveled::default().with_l0_threshold(LOOSE_FILES));
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMORY_BYTES)
+                .compaction_strategy(merging.clone())
+        };
         let spaces = NAMES.iter().map(|(_, name)| db.keyspace(name, options)).collect::<Result<_, _>>()?;
         Ok(Self { db, spaces })
     }

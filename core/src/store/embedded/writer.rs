@@ -4,6 +4,7 @@ use super::{
     Options,
     files::Directory,
     group::{Group, Operation},
+    heads::Heads,
     journal::Mark,
     metrics::Metrics,
     tables::Tables,
@@ -134,6 +135,7 @@ impl Drop for Ended {
 
 fn run(shared: &Shared, mut last: Mark, mut queue: mpsc::Receiver<Job>) {
     let options = &shared.options;
+    let mut heads = Heads::default();
     while let Some(first) = queue.blocking_recv() {
         let mut bytes = first.bytes.num_permits();
         let mut jobs = vec![first];
@@ -144,18 +146,18 @@ fn run(shared: &Shared, mut last: Mark, mut queue: mpsc::Receiver<Job>) {
         }
         shared.metrics.queue_operations.sub(jobs.len() as i64);
         shared.metrics.queue_bytes.sub(bytes as i64);
-        write(shared, &mut last, jobs);
+        write(shared, &mut last, &mut heads, jobs);
     }
     // A last mark, behind which there is nothing: whatever is damaged from now on is known to have been whole.
     if last.number > 0 && shared.check().is_ok() {
-        let end = Group::new(&shared.tables, Sync::Now);
+        let end = Group::new(&shared.tables, &mut heads, Sync::Now);
         drop(persist(shared, &mut last, end, 0));
     }
 }
 
 /// Decides and writes a group, and then answers all of it: a refusal too may rest on what only this group holds.
-fn write(shared: &Shared, last: &mut Mark, jobs: Vec<Job>) {
-    let mut group = Group::new(&shared.tables, Sync::Later);
+fn write(shared: &Shared, last: &mut Mark, heads: &mut Heads, jobs: Vec<Job>) {
+    let mut group = Group::new(&shared.tables, heads, Sync::Later);
     let (full, narrow) = (room(shared).err(), above(shared, shared.options.min_free_bytes / 4).err());
     let mut answers = Vec::with_capacity(jobs.len());
     // Whoever has stopped waiting was told that the outcome is unknown: never doing it is one of them.
