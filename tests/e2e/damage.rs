@@ -8,7 +8,7 @@ use std::{
 };
 
 /// More than fjall keeps in memory for a table.
-const MESSAGES: usize = 350;
+const MESSAGES: usize = 600;
 const LARGE: usize = 30 << 10;
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -85,28 +85,9 @@ impl MemoryStore {
     }
 }
 
-fn wrong(what: &str) -> StoreError {
-    StoreError::Unavailable(format!("a batch is malformed: {what}"))
-}
-
 impl Data {
     fn commit(&mut self, bucket: &Bucket, commit: Commit) -> Result<Outcome, StoreError> {
-        let expected = commit.expect.unwrap_or(bucket.first - 1);
-        if !commit
-            .events
-            .iter()
-            .map(|event| event.seq)
-            .eq(expected + 1..=expected + commit.events.len() as u64)
-        {
-            return Err(wrong("events"));
-        }
-        if commit.statics.last_seq != expected + commit.events.len() as u64 {
-            return Err(wrong("last_seq"));
-        }
-        let ids: BTreeSet<_> = commit.dedupe.iter().map(|(user, id, _)| (user, id)).collect();
-        if ids.len() != commit.dedupe.len() {
-            return Err(wrong("an id twice"));
-        }
+        commit.check(bucket)?;
         let now = self.statics.get(bucket);
         let fits = now.map(|now| now.last_seq) == commit.expect && now.is_none_or(|now| !now.closed);
         let known = |(user, id, _): &(User, ClientId, Dedupe)| {

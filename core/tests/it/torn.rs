@@ -179,7 +179,7 @@ async fn damage_in_a_table_is_an_error_too() {
     // More than a table keeps in memory.
     let (mut last, mut rng) = (None, StdRng::seed_from_u64(1));
     let mut bodies = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..20 {
         let mut commit = append(1, last, 16);
         for event in &mut commit.events {
             let body: Vec<u8> = (0..BODY).map(|_| rng.random()).collect();

@@ -3,10 +3,11 @@
 use super::{Promises, append, bucket, dedupe, event, id, place, statics, user};
 use bytes::Bytes;
 use nexus_core::{
-    domain::{Event, Name, Seq},
+    domain::{ClientId, Event, Name, Seq},
     store::{Bucket, Commit, IndexRow, Order, Outcome, Read, Statics, Store},
 };
 use std::{future::Future, pin::Pin, task::Poll};
+use uuid::Uuid;
 
 fn seal(expect: Seq) -> Commit {
     Commit { expect: Some(expect), statics: statics(expect, true), events: Vec::new(), dedupe: Vec::new() }
@@ -97,6 +98,26 @@ pub async fn a_known_id_refuses_the_whole_batch(store: &dyn Store) {
     second.dedupe.pop();
     applied(store, &bucket, second).await;
     assert_eq!(store.dedupe(&bucket, &ids, Read::Quorum).await.unwrap(), [Some(dedupe(2)), Some(dedupe(1))]);
+}
+
+/// A store may conclude from `id_max` that an id is new.
+pub async fn an_id_is_known_whatever_its_time(store: &dyn Store) {
+    let bucket = bucket(&place("t", 1), 1);
+    let of = |ms: u128, n: u128| ClientId(Uuid::from_u128(ms << 80 | 7 << 76 | 2 << 62 | n));
+    let with = |seq: u64, id: ClientId| {
+        let mut commit = append(1, (seq > 1).then(|| seq - 1), 1);
+        commit.dedupe = vec![(user("alice"), id, dedupe(seq))];
+        commit
+    };
+    let newest = statics(1, false).id_max as u128;
+    applied(store, &bucket, with(1, of(newest, 1))).await;
+    refused(store, &bucket, with(2, of(newest, 1))).await;
+    applied(store, &bucket, with(2, of(newest, 2))).await;
+    applied(store, &bucket, with(3, of(newest + 2, 3))).await;
+    for (ms, n) in [(newest, 1), (newest, 2), (newest + 2, 3)] {
+        refused(store, &bucket, with(4, of(ms, n))).await;
+    }
+    applied(store, &bucket, with(4, of(newest, 4))).await;
 }
 
 pub async fn dedupe_rows_are_of_a_bucket_and_a_user(store: &dyn Store) {
@@ -292,7 +313,10 @@ pub async fn malformed_batches_are_refused(store: &dyn Store) {
     ahead.statics.last_seq = 4;
     let mut twice = append(1, None, 2);
     twice.dedupe = vec![(user("alice"), id(1), dedupe(1)), (user("alice"), id(1), dedupe(2))];
-    for malformed in [gap, ahead, twice] {
+    let mut newer = append(1, None, 1);
+    newer.statics.id_max = 0;
+    newer.dedupe = vec![(user("alice"), ClientId(Uuid::from_u128(1 << 80 | 7 << 76 | 2 << 62)), dedupe(1))];
+    for malformed in [gap, ahead, twice, newer] {
         store.commit(&bucket, malformed).await.unwrap_err();
         assert_eq!(all(store, &bucket).await, (None, vec![]));
     }

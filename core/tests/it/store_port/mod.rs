@@ -57,7 +57,7 @@ macro_rules! checks {
 checks! {
     opens_a_bucket_once, appends_only_at_its_end, a_closed_bucket_is_closed_for_ever,
     an_append_may_seal, an_empty_bucket_may_be_sealed, a_known_id_refuses_the_whole_batch,
-    dedupe_rows_are_of_a_bucket_and_a_user, events_come_in_ranges,
+    an_id_is_known_whatever_its_time, dedupe_rows_are_of_a_bucket_and_a_user, events_come_in_ranges,
     an_event_of_the_server_has_no_sender, index_comes_newest_first,
     blanking_keeps_the_envelope, dropping_takes_one_bucket_only, recent_comes_in_pages,
     rows_come_whole_and_in_order, one_of_many_writers_wins, malformed_batches_are_refused;
