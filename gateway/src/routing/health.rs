@@ -9,7 +9,10 @@ use crate::tls::{Credentials, Towards};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
 use std::{sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tonic::{
     Code,
     transport::{Channel, Endpoint as Target},
@@ -40,6 +43,7 @@ pub(crate) async fn watch(
 ) {
     let mut watched: Vec<Watched> = Vec::new();
     loop {
+        let begun = Instant::now();
         let nodes = upstreams.nodes();
         watched.retain(|watched| nodes.iter().any(|kept| Arc::ptr_eq(kept, &watched.node)));
         for node in nodes.iter() {
@@ -76,7 +80,8 @@ pub(crate) async fn watch(
         }
 
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            // A node that stands still lets its checks last for the whole interval: the next one is due then.
+            () = tokio::time::sleep_until(begun + interval) => {}
             // A burst of failed connections is one suspicion; the pause keeps it from being a busy loop.
             () = upstreams.changed() => tokio::time::sleep(interval / 10).await,
         }
