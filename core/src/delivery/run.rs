@@ -159,23 +159,26 @@ impl Delivery {
         }
     }
 
-    /// Compares lanes with the log: those that missed hints at once, and all of them every now and then.
+    /// Compares lanes with the log: those that missed hints at once, and each every now and then, one after the other, so
+    /// that not all streams are busy with it together.
     async fn check(self: &Arc<Self>, suspects: &Suspects) {
         let every = Duration::from_millis(self.settings.check_ms);
         let mut good = [(self.minute(), Instant::now()); LANES as usize];
-        let mut all_at = Instant::now() + every;
+        let step = every / u32::from(LANES);
+        let (mut turns, mut due_at) = ((0..LANES).cycle(), Instant::now() + step);
         loop {
             let mut lanes = suspects.lanes.swap(0, Ordering::AcqRel);
-            if !every.is_zero() && Instant::now() >= all_at {
-                all_at = Instant::now() + every;
-                lanes = u64::MAX;
+            let now = Instant::now();
+            if !every.is_zero() && now >= due_at {
+                due_at = now.max(due_at + step);
+                lanes |= turns.next().map_or(0, |lane| 1 << lane);
             }
             if lanes == 0 {
                 let due = async {
                     if every.is_zero() {
                         std::future::pending().await
                     } else {
-                        tokio::time::sleep_until(all_at).await
+                        tokio::time::sleep_until(due_at).await
                     }
                 };
                 tokio::select! {

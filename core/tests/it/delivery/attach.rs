@@ -143,7 +143,6 @@ async fn lost_hints_are_made_up_for_by_the_check_of_lanes() {
     comes(&mut bob, &["attached", "caught up 1"]).await;
     world.weather(Weather { lost: 100, ..Weather::default() });
     world.say(1, "ann", "nobody hears me").await;
-    comes(&mut bob, &[]).await;
     tokio::time::sleep(Duration::from_secs(31)).await;
     let came = bob.short().await;
     assert!(came.contains(&"1 2-2".to_owned()), "{came:?}");
