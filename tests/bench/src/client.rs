@@ -4,12 +4,14 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, Request};
+use nexus_proto::v1;
 use prost::Message;
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpSocket, task::JoinHandle, time::timeout};
 use tokio_rustls::TlsConnector;
+use uuid::Uuid;
 
 /// Addresses of this machine that connections come from, so that there are ports enough, and no limit of one address.
 const SOURCES: usize = 64;
@@ -217,4 +219,22 @@ fn refused(headers: &HeaderMap) -> anyhow::Result<()> {
         None | Some("0") => Ok(()),
         Some(status) => bail!("status {status}: {}", said("grpc-message").unwrap_or_default()),
     }
+}
+
+/// Says something, on the way that is the conversation's; gives its seq.
+pub async fn say(
+    connection: &Connection,
+    token: &str,
+    conversation: &str,
+    text: &str,
+) -> anyhow::Result<u64> {
+    let path = "/nexus.v1.MessageService/SendMessage";
+    let message = v1::SendMessageRequest {
+        conversation_id: conversation.to_owned(),
+        client_id: Uuid::now_v7().to_string(),
+        content: Some(v1::Content { text: text.to_owned(), ..Default::default() }),
+        ..Default::default()
+    };
+    let answer: v1::SendMessageResponse = connection.call_about(path, token, conversation, &message).await?;
+    Ok(answer.receipt.unwrap_or_default().seq)
 }

@@ -2,13 +2,12 @@
 //! when HAProxy is the edge.
 
 use crate::{
-    client::{Connection, Edge, Messages},
+    client::{Connection, Edge, Messages, say},
     figures::{Bar, Chart, Section, Stamp, Table, Verdict},
     haproxy::{self, Haproxy},
     process::{Usage, open_files, resident},
     row,
     server::{self, Server},
-    start::say,
 };
 use anyhow::{Context as _, bail, ensure};
 use nexus_proto::v1::{self, attach_response::Frame};

@@ -1,6 +1,7 @@
 //! From the start of the process to the first answer over TLS.
 
 use crate::{
+    client::say,
     figures::{Bar, Chart, Section, Stamp, Table, Verdict},
     process::median,
     row,
@@ -8,7 +9,6 @@ use crate::{
 };
 use nexus_proto::v1;
 use std::{path::Path, time::Duration};
-use uuid::Uuid;
 
 const RUNS: usize = 11;
 const CONVERSATIONS: usize = 100;
@@ -106,22 +106,4 @@ async fn fill(folder: &Path, messages: usize) -> anyhow::Result<()> {
         done??;
     }
     Ok(())
-}
-
-/// Sends a message; gives its seq.
-pub async fn say(
-    connection: &crate::client::Connection,
-    token: &str,
-    conversation: &str,
-    text: &str,
-) -> anyhow::Result<u64> {
-    let path = "/nexus.v1.MessageService/SendMessage";
-    let message = v1::SendMessageRequest {
-        conversation_id: conversation.to_owned(),
-        client_id: Uuid::now_v7().to_string(),
-        content: Some(v1::Content { text: text.to_owned(), ..Default::default() }),
-        ..Default::default()
-    };
-    let answer: v1::SendMessageResponse = connection.call(path, token, &message).await?;
-    Ok(answer.receipt.unwrap_or_default().seq)
 }

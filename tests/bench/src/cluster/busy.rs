@@ -1,9 +1,7 @@
 //! One busy conversation, by senders who wait for each answer: one of them, and many.
 
-use super::{
-    latency::TEXT,
-    world::{World, say},
-};
+use super::{latency::TEXT, world::World};
+use crate::client::say;
 use std::{
     sync::Arc,
     time::{Duration, Instant},

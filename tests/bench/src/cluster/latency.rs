@@ -2,9 +2,12 @@
 
 use super::{
     raw::Raw,
-    world::{World, say, until},
+    world::{World, until},
 };
-use crate::{client::Messages, process::median};
+use crate::{
+    client::{Messages, say},
+    process::median,
+};
 use anyhow::{Context as _, bail, ensure};
 use nexus_proto::v1::{self, attach_response::Frame, event::Body};
 use std::time::{Duration, Instant};

@@ -2,8 +2,9 @@
 
 use super::{
     latency::TEXT,
-    world::{World, say, until},
+    world::{World, until},
 };
+use crate::client::{Connection, say};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -90,7 +91,7 @@ async fn resize(world: &mut World, cores: usize) -> anyhow::Result<()> {
     .await
 }
 
-type Talk = (Arc<crate::client::Connection>, String, String);
+type Talk = (Arc<Connection>, String, String);
 
 async fn load(talks: &[Talk], round: Duration) -> anyhow::Result<()> {
     let end = Instant::now() + round;

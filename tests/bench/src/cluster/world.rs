@@ -107,21 +107,3 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) -> anyhow::
     }
     Ok(())
 }
-
-/// Says something, on the way that is the conversation's; gives its seq.
-pub async fn say(
-    connection: &Connection,
-    token: &str,
-    conversation: &str,
-    text: &str,
-) -> anyhow::Result<u64> {
-    let path = "/nexus.v1.MessageService/SendMessage";
-    let message = v1::SendMessageRequest {
-        conversation_id: conversation.to_owned(),
-        client_id: Uuid::now_v7().to_string(),
-        content: Some(v1::Content { text: text.to_owned(), ..Default::default() }),
-        ..Default::default()
-    };
-    let answer: v1::SendMessageResponse = connection.call_about(path, token, conversation, &message).await?;
-    Ok(answer.receipt.unwrap_or_default().seq)
-}
