@@ -17,13 +17,15 @@ run: build ## Build everything and serve it on https://localhost:8443 (ARGS="--c
 build: page ## Build the release program, with the web page if node is there
 	cargo build --release --locked
 
-page: # The web page into web/dist
+page: # The web page into web/dist, if it changed: the program is built anew with it
 	@if [ ! -f web/package.json ]; then exit 0; \
 	elif ! command -v npm >/dev/null; then echo "node is not installed: the web page is left out"; \
 	else \
 	  if ! cmp -s web/package-lock.json web/node_modules/.built-from; then \
 	    npm ci --prefix web && cp web/package-lock.json web/node_modules/.built-from; fi; \
-	  npm run build --prefix web; fi
+	  if [ ! -d web/dist ] || [ ! -f web/node_modules/.page ] || [ -n "$$(find web proto \( -name node_modules -o -name dist \) -prune \
+	    -o -type f -newer web/node_modules/.page -print -quit)" ]; then \
+	    npm run build --prefix web && touch web/node_modules/.page; fi; fi
 
 test: ## Run every check; as root on Debian, install what they lack (CHECKS="proto web" runs only those)
 	@.ci/checks $(CHECKS)
