@@ -11,7 +11,7 @@ use nexus_core::{
     domain::{ClientId, ConversationId, Place, Seq, User, hash},
     log::{Horizon, Log},
     store::{
-        Limits, Store,
+        Limits, Partition, Rows, Store,
         embedded::{EmbeddedStore, Options},
     },
 };
@@ -477,4 +477,18 @@ async fn everybody_meets_in_the_one_direct_conversation() {
         let places = node.all.memberships(&user("default"), &who).await.unwrap();
         assert_eq!(places.iter().map(|place| place.conversation).collect::<Vec<_>>(), [id]);
     }
+}
+
+#[tokio::test]
+async fn views_of_a_conversation_that_nobody_reads_are_stored_all_the_same() {
+    let world = World::new(Settings::default());
+    let node = world.node();
+    node.all.submit(created(&world, &[])).await.unwrap();
+    for n in 0..400 {
+        node.all.submit(says("ann", world.id(), &n.to_string())).await.unwrap();
+    }
+    let all = Rows::Range { from: bytes::Bytes::new(), to: None, down: false, limit: 9 };
+    let stored = node.store.read_rows(&Partition::Reflects(place()), all).await.unwrap();
+    let reflects = stored.iter().flat_map(|row| row.cells.values()).map(|(at, _)| *at).max();
+    assert!(reflects.is_some_and(|seq| seq > 200), "{reflects:?}");
 }
