@@ -241,10 +241,11 @@ impl Running {
         self.server.has_ended()
     }
 
-    /// Drains: `/readyz` says so, nothing new is accepted, and what is under way may end. After the deadline
-    /// the rest is cut. End the chat nodes' streams first, or every one of them is "the rest".
+    /// Drains: `/readyz` says so, nothing new is accepted, calls under way may end, and streams are told to attach
+    /// elsewhere, one after the other. After the deadline the rest is cut.
     pub async fn shutdown(self, deadline: Duration) -> Drained {
         self.draining.send_replace(true);
+        self.upstreams.leave(self.in_use.leaving(deadline.mul_f64(0.75)).await);
         Drained { connections_cut: self.server.shutdown(deadline).await }
     }
 }

@@ -124,7 +124,7 @@ impl Metrics {
             )?,
             closed: make.counters(
                 "nexus_gateway_closed_total",
-                "How requests and streams ended, by reason (done, answered, client_gone, upstream_failed, upstream_timeout, upstream_out, token_expired, body_too_large, slow_client, internal).",
+                "How requests and streams ended, by reason (done, answered, client_gone, upstream_failed, upstream_timeout, upstream_out, edge_leaving, token_expired, body_too_large, slow_client, internal).",
                 &["reason"],
             )?,
             body_bytes: make.counters(
@@ -215,6 +215,7 @@ impl Metrics {
             ("calls", limits.calls as f64),
             ("public_calls", limits.public_calls as f64),
             ("streams", limits.streams as f64),
+            ("leaving_rate", f64::from(limits.leaving_rate)),
             ("header_bytes", limits.header_bytes as f64),
             ("body_bytes", limits.body_bytes as f64),
             ("tracked", limits.tracked as f64),

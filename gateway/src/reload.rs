@@ -71,6 +71,13 @@ impl InUse {
         Ok(())
     }
 
+    /// How long streams may take to end, one after the other: as long as the configured rate takes, and no longer than this.
+    pub(crate) async fn leaving(&self, most: Duration) -> Duration {
+        let rate = f64::from(self.config.lock().await.limits.leaving_rate);
+        let streams = self.parts.metrics.streams.get().max(0) as f64;
+        Duration::from_secs_f64(streams / rate).min(most)
+    }
+
     async fn open(&self, config: &Config, running: &Config) -> Result<Opened, ReloadError> {
         config.validate().map_err(ReloadError::Mistakes)?;
         let fixed = config.needs_restart(running);

@@ -43,7 +43,7 @@ use nexus_invariants::Invariant;
 use nexus_proto::v1::{self, attach_response};
 use outbox::Outbox;
 use presence::Here;
-use rand::{Rng as _, RngCore as _, rngs::StdRng};
+use rand::{RngCore as _, rngs::StdRng};
 pub use settings::Settings;
 use std::{
     collections::BTreeSet,
@@ -230,11 +230,6 @@ impl Delivery {
         let mut bytes = [0; 16];
         chance.rng.fill_bytes(&mut bytes);
         (chance.keys, uuid::Builder::from_random_bytes(bytes).into_uuid())
-    }
-
-    /// A number below or equal to `most`.
-    fn chance(&self, most: u32) -> u32 {
-        self.chance.lock().unwrap_or_else(PoisonError::into_inner).rng.random_range(0..=most)
     }
 
     fn full(&self, full: Full) -> Status {

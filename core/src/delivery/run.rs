@@ -1,6 +1,6 @@
 //! The loops of delivery: hearing the bus, checking lanes, looking after streams; and how it ends.
 
-use super::{Delivery, frame, going_away, stream::Stream, token_expired};
+use super::{Delivery, frame, going_away, token_expired};
 use crate::{
     bus::{Heard, Hint, Listener},
     conversation::Fault,
@@ -23,7 +23,7 @@ use std::{
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -175,11 +175,7 @@ impl Delivery {
             }
             if lanes == 0 {
                 let due = async {
-                    if every.is_zero() {
-                        std::future::pending().await
-                    } else {
-                        tokio::time::sleep_until(due_at).await
-                    }
+                    if every.is_zero() { std::future::pending().await } else { sleep_until(due_at).await }
                 };
                 tokio::select! {
                     biased;
@@ -203,7 +199,7 @@ impl Delivery {
                 }
             }
             if bad != 0 {
-                tokio::time::sleep(LOOK).await;
+                sleep(LOOK).await;
                 suspects.add(bad);
             }
         }
@@ -286,22 +282,24 @@ impl Delivery {
         }
     }
 
-    /// Ends every stream: with a Reconnect frame and UNAVAILABLE. Returns when the clients have them, or at the
-    /// deadline, when what was not taken is cut off.
+    /// Ends every stream, with a Reconnect frame and UNAVAILABLE: one after the other, so that nobody is without a stream
+    /// until its turn, and the other nodes aren't run over. Nobody new is let in. Returns when the clients have
+    /// them, or at the deadline, when what was not taken is cut off.
     pub async fn shutdown(self: &Arc<Self>, deadline: Duration) {
-        let streams: Vec<Arc<Stream>> = self.attached.close();
-        // As few wait as the others can bear: whoever does hears nothing meanwhile.
-        let spread = streams.len() as u64 * 1000 / u64::from(self.settings.reconnects_per_second.max(1));
-        let spread = self.settings.reconnect_ms.min(u32::try_from(spread).unwrap_or(u32::MAX));
-        for stream in &streams {
-            let reconnect =
-                v1::Reconnect { after_ms: self.chance(spread), reason: "the node goes away".into() };
+        let (streams, begun) = (self.attached.close(), Instant::now());
+        let count = streams.len().max(1) as f64;
+        let wanted = Duration::from_secs_f64(count / f64::from(self.settings.reconnects_per_second.max(1)));
+        let most = Duration::from_millis(self.settings.reconnect_ms.into()).min(deadline.mul_f64(0.75));
+        let within = wanted.min(most);
+        for (n, stream) in streams.iter().enumerate() {
+            sleep_until(begun + within.mul_f64(n as f64 / count)).await;
+            let reconnect = v1::Reconnect { after_ms: 0, reason: "the node goes away".into() };
             stream.outbox.put(frame::control(attach_response::Frame::Reconnect(reconnect)));
             stream.outbox.end(going_away());
             self.detach(stream, "shutdown");
         }
         self.bodies.close();
-        if timeout(deadline, self.bodies.wait()).await.is_err() {
+        if timeout_at(begun + deadline, self.bodies.wait()).await.is_err() {
             for stream in &streams {
                 stream.outbox.cut(going_away());
             }

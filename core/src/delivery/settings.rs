@@ -81,11 +81,11 @@ pub struct Settings {
     #[config(default = 30000, env = "NEXUS_CORE_DELIVERY_CHECK_MS")]
     pub check_ms: u64,
 
-    /// Clients per second that are asked to return when this node goes away. Each is without a stream until its turn.
-    #[config(default = 2000, env = "NEXUS_CORE_DELIVERY_RECONNECTS_PER_SECOND")]
+    /// Clients per second that are asked to attach elsewhere when this node goes away. Each keeps its stream until its turn.
+    #[config(default = 500, env = "NEXUS_CORE_DELIVERY_RECONNECTS_PER_SECOND")]
     pub reconnects_per_second: u32,
 
-    /// Milliseconds within which all of them are asked to return, however many they are.
+    /// Milliseconds within which all of them are asked to, however many they are.
     #[config(default = 5000, env = "NEXUS_CORE_DELIVERY_RECONNECT_MS")]
     pub reconnect_ms: u32,
 
@@ -123,7 +123,7 @@ impl Default for Settings {
             conversations_per_stream: 50_000,
             memberships_ms: 60_000,
             check_ms: 30_000,
-            reconnects_per_second: 2000,
+            reconnects_per_second: 500,
             reconnect_ms: 5000,
             presence_members: 200,
             presence_conversations: 200,

@@ -58,6 +58,8 @@ use tonic_health::server::HealthReporter;
 const REQUEST: usize = 1 << 20;
 /// How often views are stored and quiet conversations forgotten.
 const SETTLE: Duration = Duration::from_secs(5);
+/// Until edges have noticed that this node takes nothing new: they ask every second, unless they were told otherwise.
+const NOTICED: Duration = Duration::from_millis(1500);
 
 /// Why a node doesn't start.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +131,7 @@ pub struct Node {
     server: JoinHandle<Result<(), tonic::transport::Error>>,
     tasks: Vec<JoinHandle<()>>,
     drain: Duration,
+    is_clustered: bool,
 }
 
 impl Node {
@@ -210,8 +213,19 @@ impl Node {
             tokio::spawn(trim(conversations.clone(), stop.clone())),
             tokio::spawn(parts.watch(health.clone(), stop.clone())),
         ];
-        let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { admin, address, conversations, delivery, bus: ended, health, stop, server, tasks, drain })
+        Ok(Self {
+            admin,
+            address,
+            conversations,
+            delivery,
+            bus: ended,
+            health,
+            stop,
+            server,
+            tasks,
+            drain: Duration::from_millis(config.drain_ms),
+            is_clustered: config.is_clustered(),
+        })
     }
 
     /// Whether it no longer serves, which it does only when it is told to or by a mistake.
@@ -222,6 +236,10 @@ impl Node {
     /// Ends streams with a word to come back, lets requests finish, and stores what is folded.
     pub async fn shutdown(self) {
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        if self.is_clustered {
+            // Else those who are asked to attach elsewhere would be sent back here.
+            tokio::time::sleep(NOTICED.min(self.drain / 4)).await;
+        }
         self.delivery.shutdown(self.drain / 2).await;
         self.stop.cancel();
         if tokio::time::timeout(self.drain, self.server).await.is_err() {

@@ -107,6 +107,10 @@ pub struct Limits {
     #[config(default = 50_000, env = "NEXUS_GATEWAY_LIMITS_STREAMS")]
     pub streams: usize,
 
+    /// Streams per second that are ended when this edge goes away, so that the others aren't run over.
+    #[config(default = 500, env = "NEXUS_GATEWAY_LIMITS_LEAVING_RATE")]
+    pub leaving_rate: u32,
+
     /// Bytes of a request's header, names and values.
     #[config(default = 16_384, env = "NEXUS_GATEWAY_LIMITS_HEADER_BYTES")]
     pub header_bytes: usize,

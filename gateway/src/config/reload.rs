@@ -59,6 +59,7 @@ impl Config {
             calls: _,
             public_calls: _,
             streams: _,
+            leaving_rate: _,
             header_bytes,
             body_bytes,
             tracked: _,

@@ -94,6 +94,7 @@ impl Config {
             ("calls", limits.calls),
             ("public_calls", limits.public_calls),
             ("streams", limits.streams),
+            ("leaving_rate", limits.leaving_rate as usize),
             ("body_bytes", limits.body_bytes),
             ("tracked", limits.tracked),
             ("address_rate", limits.address_rate as usize),

@@ -64,7 +64,7 @@ impl Exchange {
         silence: Duration,
     ) -> Result<(), Failure> {
         let Exchange { mut up, mut down, mut out, _held } = self;
-        let mut out = pin!(out.wait());
+        let mut out = pin!(out.wait(request.turn()));
         let mut heard = Instant::now();
         let mut silent = pin!(sleep_until(heard + silence));
         // Of the request's body: read, and without room at the node.
@@ -118,7 +118,7 @@ impl Exchange {
                     }
                     push(&mut up, &mut waiting, client);
                 }
-                () = &mut out => return Err(Failure::out()),
+                ending = &mut out => return Err(ending.into()),
                 () = &mut silent => {
                     // Moved only when it is over, and not with every message.
                     let until = heard + silence;

@@ -1,7 +1,7 @@
 //! Why a request that was to be forwarded came to nothing, and what its client is told.
 
 use super::{Lost, request::Close};
-use crate::policy::unavailable;
+use crate::{policy::unavailable, routing::Ending};
 use std::time::Duration;
 use tonic::Status;
 
@@ -39,11 +39,16 @@ impl Failure {
     }
 
     /// The node was taken out of the set of those that get requests.
-    pub(super) fn out() -> Self {
+    fn out() -> Self {
         let message =
             "the chat node has stopped answering; it may or may not have been done. Retry with the same id";
         let status = Some(unavailable(message, RETRY));
         Failure { close: Close::UpstreamOut, status, kind: Some("out") }
+    }
+
+    /// This edge goes away. Others are there, so there is nothing to wait for.
+    fn leaving() -> Self {
+        Failure::own(Close::EdgeLeaving, Status::unavailable("this edge goes away; attach again"))
     }
 
     /// The node said nothing for too long.
@@ -56,6 +61,15 @@ impl Failure {
             )
         };
         Failure { close: Close::UpstreamTimeout, status: Some(status), kind: Some("timeout") }
+    }
+}
+
+impl From<Ending> for Failure {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Out => Failure::out(),
+            Ending::Leaving(_) => Failure::leaving(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method};
 use prometheus::IntGauge;
 use tokio::time::Instant;
 use tonic::Code;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) enum Close {
     UpstreamTimeout,
     /// The node was taken out while the request waited at it.
     UpstreamOut,
+    /// The edge goes away.
+    EdgeLeaving,
     TokenExpired,
     BodyTooLarge,
     SlowClient,
@@ -37,6 +40,7 @@ impl Close {
             Close::UpstreamFailed => "upstream_failed",
             Close::UpstreamTimeout => "upstream_timeout",
             Close::UpstreamOut => "upstream_out",
+            Close::EdgeLeaving => "edge_leaving",
             Close::TokenExpired => "token_expired",
             Close::BodyTooLarge => "body_too_large",
             Close::SlowClient => "slow_client",
@@ -107,6 +111,12 @@ impl Request {
 
     pub(super) fn is_stream(&self) -> bool {
         self.forward.as_ref().is_some_and(|forward| forward.class == Class::Stream)
+    }
+
+    /// Where it stands, from 0 to 1, among those that end one after the other.
+    pub(super) fn turn(&self) -> Option<f64> {
+        let turn = xxh3_64(self.facts.request_id.as_bytes()) as f64 / u64::MAX as f64;
+        self.is_stream().then_some(turn)
     }
 
     /// Counts it, and writes its line.

@@ -19,4 +19,4 @@ pub(crate) use dial::dial;
 pub(crate) use discovery::{Discovery, Learned};
 pub(crate) use health::watch;
 pub use upstreams::Upstreams;
-pub(crate) use upstreams::{Chosen, Out};
+pub(crate) use upstreams::{Chosen, Ending, Out};

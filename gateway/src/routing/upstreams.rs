@@ -4,11 +4,17 @@ use super::{Endpoint, rendezvous};
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep,
+};
 
 /// A node may have this much more than the mean before its keys spill over (Mirrokni et al., 2016: 1.25).
 const LOAD_FACTOR: f64 = 1.25;
@@ -26,6 +32,8 @@ struct Shared {
     nodes: ArcSwap<Vec<Arc<Node>>>,
     /// Wakes the health checks: the set changed, or a node could not be connected to.
     changed: Notify,
+    /// Set when this edge goes away: the time within which streams end.
+    leaving: OnceLock<Duration>,
     /// Serialises writers; readers never wait.
     writing: Mutex<()>,
     metrics: Metrics,
@@ -50,7 +58,16 @@ pub(crate) struct Node {
     /// Requests and streams that this edge has on it.
     load: AtomicUsize,
     /// Whether those are to end, see [`Out`].
-    out: watch::Sender<bool>,
+    out: watch::Sender<Option<Ending>>,
+}
+
+/// Why what is under way at a node ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The node was taken out: all of it, at once.
+    Out,
+    /// The edge goes away: streams, one after the other, within this time. Calls end by themselves.
+    Leaving(Duration),
 }
 
 /// Says when what waits at a node is to end, because the node was taken out.
@@ -63,14 +80,36 @@ pub(crate) struct Node {
 /// - A node that answers, and says that it is not well, is only given nothing new: it carries on with what it has.
 /// - While no node passes its checks, nothing is ended. There is nowhere else to go, and the check may be what is
 ///   broken. It is ended as soon as another node is there while this one is still out.
-pub(crate) struct Out(watch::Receiver<bool>);
+pub(crate) struct Out(watch::Receiver<Option<Ending>>);
 
 impl Out {
-    /// Waits for it.
-    pub(crate) async fn wait(&mut self) {
-        if self.0.wait_for(|out| *out).await.is_err() {
+    /// Waits for it. `turn`: where a stream stands among those that end one after the other, from 0 to 1.
+    pub(crate) async fn wait(&mut self, turn: Option<f64>) -> Ending {
+        let ending = self.0.wait_for(Option::is_some).await.map(|ending| *ending);
+        match ending {
+            Ok(Some(Ending::Leaving(within))) => Box::pin(self.end_in_turn(within, turn)).await,
+            Ok(Some(Ending::Out)) => Ending::Out,
             // The node has left the set. What is under way there goes on.
-            std::future::pending().await
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// In a future of its own, since it comes last and streams are many.
+    async fn end_in_turn(&mut self, within: Duration, turn: Option<f64>) -> Ending {
+        let at_last = async {
+            match turn {
+                Some(turn) => sleep(within.mul_f64(turn)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let out = async {
+            if self.0.wait_for(|ending| *ending == Some(Ending::Out)).await.is_err() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            () = at_last => Ending::Leaving(within),
+            () = out => Ending::Out,
         }
     }
 }
@@ -109,7 +148,7 @@ impl Node {
             endpoint,
             health: AtomicU8::new(UNKNOWN),
             load: AtomicUsize::new(0),
-            out: watch::Sender::new(false),
+            out: watch::Sender::new(None),
         }
     }
 
@@ -128,6 +167,7 @@ impl Upstreams {
             shared: Arc::new(Shared {
                 nodes: ArcSwap::from_pointee(Vec::new()),
                 changed: Notify::new(),
+                leaving: OnceLock::new(),
                 writing: Mutex::new(()),
                 metrics,
             }),
@@ -202,12 +242,21 @@ impl Upstreams {
         self.shared.nodes.load_full()
     }
 
-    /// At nodes that are out, if another one is not.
+    /// This edge goes away: streams end, one after the other, within this time.
+    pub(crate) fn leave(&self, within: Duration) {
+        let _writing = self.shared.writing.lock();
+        self.shared.leaving.get_or_init(|| within);
+        self.end_what_waits();
+    }
+
+    /// At nodes that are out, if another one is not; and at all when this edge goes away.
     fn end_what_waits(&self) {
         let nodes = self.shared.nodes.load();
+        let leaving = self.shared.leaving.get().copied().map(Ending::Leaving);
         let elsewhere = nodes.iter().any(|node| node.health() != UNHEALTHY);
         for node in nodes.iter() {
-            let now = elsewhere && node.health() == UNHEALTHY;
+            let out = elsewhere && node.health() == UNHEALTHY;
+            let now = if out { Some(Ending::Out) } else { leaving };
             node.out.send_if_modified(|out| std::mem::replace(out, now) != now);
         }
     }
@@ -234,6 +283,7 @@ impl Upstreams {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use tokio::{task::JoinSet, time::Instant};
 
     fn upstreams(count: usize) -> Upstreams {
         Upstreams::new(addresses(0..count), Metrics::new(&prometheus::Registry::new()).unwrap())
@@ -305,7 +355,7 @@ mod tests {
     fn what_waits_ends_where_another_node_is_and_only_at_nodes_that_are_out() {
         let upstreams = upstreams(2);
         let nodes = upstreams.nodes();
-        let waiting = |n: usize| *nodes[n].out.borrow();
+        let waiting = |n: usize| *nodes[n].out.borrow() == Some(Ending::Out);
         upstreams.mark(&nodes[0], LIMPING);
         assert!(!waiting(0));
         upstreams.mark(&nodes[0], UNHEALTHY);
@@ -322,6 +372,33 @@ mod tests {
         assert!(!waiting(0));
         upstreams.set(addresses(0..2));
         assert!(waiting(0), "a node that joins is somewhere to go");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_edge_goes_away_streams_end_in_turn_and_calls_end_by_themselves() {
+        let upstreams = upstreams(2);
+        let chosen = upstreams.choose(1, &[]).unwrap();
+        let mut ends = JoinSet::new();
+        let begun = Instant::now();
+        for turn in [Some(0.0), Some(0.5), Some(1.0), None] {
+            let mut out = chosen.out();
+            ends.spawn(async move { (out.wait(turn).await, begun.elapsed().as_secs(), turn) });
+        }
+        let within = Duration::from_secs(10);
+        upstreams.leave(within);
+        for (seconds, turn) in [(0, 0.0), (5, 0.5), (10, 1.0)] {
+            let ended = ends.join_next().await.unwrap().unwrap();
+            assert_eq!(ended, (Ending::Leaving(within), seconds, Some(turn)));
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(ends.try_join_next().is_none());
+        let nodes = upstreams.nodes();
+        let node = nodes.iter().find(|node| node.label == chosen.label()).unwrap();
+        upstreams.mark(node, UNHEALTHY);
+        assert_eq!(ends.join_next().await.unwrap().unwrap().0, Ending::Out);
+        upstreams.mark(node, HEALTHY);
+        let late = chosen.out().wait(Some(0.0)).await;
+        assert_eq!(late, Ending::Leaving(within), "what begins while the edge goes away ends as well");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::{
     client::{Client, SEND, connect, tls},
+    node::Echo,
     world::{World, assets, config, until},
 };
 use http_body_util::{BodyExt, Empty};
@@ -9,9 +10,11 @@ use hyper_util::rt::TokioIo;
 use nexus_gateway::{Assets, Gateway, StartError, config::Listen};
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle};
+use tonic::{Code, Status};
 
 /// A certificate for localhost and its key, in files.
 pub fn certificate(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
@@ -176,31 +179,47 @@ async fn alone_in_its_process() {
     assert_eq!(world.edge.shutdown(Duration::from_secs(60)).await.connections_cut, 0);
 }
 
+/// A call that its node has and doesn't answer.
+async fn a_call_without_answer(world: &World, client: Client) -> JoinHandle<Result<Echo, Status>> {
+    let arrived = || world.nodes.iter().map(|node| node.calls.load(Ordering::SeqCst)).sum::<usize>();
+    let before = arrived();
+    let call = tokio::spawn(async move { client.call(SEND, "silence").await });
+    until("the call is under way", async || arrived() > before).await;
+    call
+}
+
 #[tokio::test]
-async fn draining_waits_for_streams_and_takes_nothing_new() {
+async fn draining_sends_streams_elsewhere_and_takes_nothing_new() {
     let world = World::new().await;
     let client = Client::of(&world, "bob").await;
     let mut stream = client.attach("ticks").await.unwrap();
     stream.message().await.unwrap().unwrap();
+    let other = Client::of(&world, "ann").await;
+    let slow = a_call_without_answer(&world, other).await;
     let mut idle = tls(&world, b"http/1.1").await;
-    until("both are counted", async || world.edge.connections() == 2).await;
+    until("both are counted", async || world.edge.connections() == 3).await;
     let (https, registry) = (world.edge.addresses().https, world.registry.clone());
     let World { edge, nodes, .. } = world;
     let shutdown = tokio::spawn(edge.shutdown(Duration::from_secs(60)));
 
-    // The idle connection ends at once, new ones are refused, and the stream goes on.
+    // The idle connection ends at once, new ones are refused, the stream is told to attach elsewhere, the call goes on.
     let mut nothing = Vec::new();
     let _ = idle.read_to_end(&mut nothing).await;
     assert!(nothing.is_empty());
     until("it refuses", async || TcpStream::connect(https).await.is_err()).await;
-    for _ in 0..10 {
-        stream.message().await.unwrap().unwrap();
-    }
-    assert!(!shutdown.is_finished());
+    let end = loop {
+        match stream.message().await {
+            Ok(message) => drop(message.unwrap()),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((end.code(), end.message()), (Code::Unavailable, "this edge goes away; attach again"));
+    assert!(!shutdown.is_finished() && !slow.is_finished());
 
     // A call on the connection that drains gets a new connection, and there is none.
     assert!(client.call(SEND, "").await.is_err());
     drop((stream, client));
+    slow.abort();
     let drained = tokio::time::timeout(Duration::from_secs(60), shutdown).await.unwrap().unwrap();
     assert_eq!(drained.connections_cut, 0);
     until("the node's stream ends", async || nodes[0].streams() == 0).await;
@@ -210,10 +229,9 @@ async fn draining_waits_for_streams_and_takes_nothing_new() {
 #[tokio::test]
 async fn draining_has_a_deadline() {
     let world = World::new().await;
-    let mut stream = Client::of(&world, "bob").await.attach("ticks").await.unwrap();
-    stream.message().await.unwrap().unwrap();
+    let client = Client::of(&world, "bob").await;
+    let slow = a_call_without_answer(&world, client).await;
     let drained = world.edge.shutdown(Duration::from_millis(300)).await;
     assert_eq!(drained.connections_cut, 1);
-    let ended = async { while let Ok(Some(_)) = stream.message().await {} };
-    tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(60), slow).await.unwrap().unwrap().is_err());
 }

@@ -297,3 +297,25 @@ async fn going_away_says_so() {
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(world.try_attach("bob", "phone", &[]).err().unwrap().code(), Code::Unavailable);
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_the_node_goes_away_a_stream_is_served_until_its_turn() {
+    let settings = Settings { reconnects_per_second: 1, reconnect_ms: 60_000, ..Settings::default() };
+    let world = World::new(1, FAST, settings);
+    world.create(1, &["ann", "zoe"]).await;
+    let mut ann = world.attach("ann", &[(1, 1)]);
+    let between: Vec<Device> = (0..8).map(|n| world.attach(&format!("bob{n}"), &[])).collect();
+    let mut zoe = world.attach("zoe", &[(1, 1)]);
+    comes(&mut zoe, &["attached", "caught up 1"]).await;
+    comes(&mut ann, &["attached", "caught up 1"]).await;
+    let delivery = world.delivery.clone();
+    let shutdown = tokio::spawn(async move { delivery.shutdown(Duration::from_secs(60)).await });
+    comes(&mut ann, &["reconnect", "end"]).await;
+    world.say(1, "ann", "while the others still wait for their turn").await;
+    assert!(matches!(zoe.within(Duration::from_secs(1)).await, Some(Came::Frame(Frame::Events(_)))));
+    drop((ann, between));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    comes(&mut zoe, &["1 2-2", "reconnect", "end"]).await;
+    drop(zoe);
+    shutdown.await.unwrap();
+}
