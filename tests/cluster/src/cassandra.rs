@@ -134,7 +134,7 @@ impl Cassandra {
             // It would have to be spoken to in TLS.
             Some(_) => listens(&folder) && TcpStream::connect(native).await.is_ok(),
         };
-        process.until(READY, answers).await.with_context(|| log_of(&folder))?;
+        process.until(READY, answers).await.with_context(|| end_of_log(&folder))?;
         if self.settings.passwords {
             // The first user is made after the port is open.
             process.until(READY, async || has_first_user(&folder)).await?;
@@ -193,23 +193,25 @@ async fn answers(native: (Ipv4Addr, u16)) -> bool {
 }
 
 fn listens(folder: &Path) -> bool {
-    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
-    log.contains("Starting listening for CQL clients on")
+    log_of(folder).contains("Starting listening for CQL clients on")
 }
 
 /// Whether a node has found another alive since it was made.
 fn sees(folder: &Path, other: Ipv4Addr) -> bool {
-    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
-    log.lines().any(|line| line.contains(&format!("/{other}:")) && line.ends_with("is now UP"))
+    log_of(folder).lines().any(|line| line.contains(&format!("/{other}:")) && line.ends_with("is now UP"))
 }
 
 fn has_first_user(folder: &Path) -> bool {
-    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
-    log.contains("Created default superuser role 'cassandra'")
+    log_of(folder).contains("Created default superuser role 'cassandra'")
 }
 
 fn log_of(folder: &Path) -> String {
-    let log = fs::read_to_string(folder.join("system.log")).unwrap_or_default();
+    fs::read_to_string(folder.join("system.log")).unwrap_or_default()
+}
+
+/// What an error shows.
+fn end_of_log(folder: &Path) -> String {
+    let log = log_of(folder);
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
 }

@@ -23,8 +23,9 @@ pub fn missing() -> Option<String> {
 }
 
 impl Front {
-    /// In front of these edges: their HTTPS and admin ports. One that isn't ready gets no new connection, and those of
-    /// one that is gone are cut, so that clients come back at once.
+    /// In front of these edges: their HTTPS and admin ports. One that is draining takes no new connection itself, and keeps
+    /// those that it has until it has sent their streams elsewhere; those of one that is gone are cut, so that clients
+    /// come back at once.
     pub async fn start(folder: &Path, port: Option<u16>, edges: &[(u16, u16)]) -> anyhow::Result<Self> {
         let port = match port {
             Some(port) => port,
@@ -42,7 +43,8 @@ impl Front {
         let text = format!(
             "global\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  \
              timeout server 1h\n  retries 3\n  option redispatch 1\nfrontend clients\n  bind 127.0.0.1:{port}\n  \
-             default_backend edges\nbackend edges\n  balance leastconn\n  option httpchk GET /readyz\n{servers}"
+             default_backend edges\nbackend edges\n  balance leastconn\n  option httpchk GET /readyz\n  \
+             http-check expect rstring ^(ready|draining)\n{servers}"
         );
         let file = folder.join("haproxy.cfg");
         fs::write(&file, text)?;

@@ -158,7 +158,9 @@ fn run(shared: &Shared, mut last: Mark, mut queue: mpsc::Receiver<Job>) {
 /// Decides and writes a group, and then answers all of it: a refusal too may rest on what only this group holds.
 fn write(shared: &Shared, last: &mut Mark, heads: &mut Heads, jobs: Vec<Job>) {
     let mut group = Group::new(&shared.tables, heads, Sync::Later);
-    let (full, narrow) = (room(shared).err(), above(shared, shared.options.min_free_bytes / 4).err());
+    let free = free(shared);
+    let above = |least| free.clone().and_then(|free| above(shared, free, least)).err();
+    let (full, narrow) = (above(shared.options.min_free_bytes), above(shared.options.min_free_bytes / 4));
     let mut answers = Vec::with_capacity(jobs.len());
     // Whoever has stopped waiting was told that the outcome is unknown: never doing it is one of them.
     for job in jobs.into_iter().filter(|job| !job.answer.is_closed()) {
@@ -215,23 +217,24 @@ fn persist(shared: &Shared, last: &mut Mark, group: Group<'_>, operations: usize
 
 /// Refuses while the disk is almost full, because a write that fails half-way stops the store.
 pub fn room(shared: &Shared) -> Result<(), StoreError> {
-    above(shared, shared.options.min_free_bytes)
+    above(shared, free(shared)?, shared.options.min_free_bytes)
 }
 
-fn above(shared: &Shared, least: u64) -> Result<(), StoreError> {
-    match shared.directory.free_bytes() {
-        Ok(free) => {
-            shared.metrics.free_bytes.set(free.min(i64::MAX as u64) as i64);
-            if free >= least {
-                return Ok(());
-            }
-            let set = shared.options.min_free_bytes;
-            Err(refused(format!(
-                "disk almost full: {free} bytes are free, and core.store.min_free_bytes is {set}; free some"
-            )))
-        }
-        Err(error) => Err(refused(format!("can't tell how full the disk is: {error}"))),
+fn free(shared: &Shared) -> Result<u64, StoreError> {
+    let told = shared.directory.free_bytes();
+    let free = told.map_err(|error| refused(format!("can't tell how full the disk is: {error}")))?;
+    shared.metrics.free_bytes.set(free.min(i64::MAX as u64) as i64);
+    Ok(free)
+}
+
+fn above(shared: &Shared, free: u64, least: u64) -> Result<(), StoreError> {
+    if free >= least {
+        return Ok(());
     }
+    let set = shared.options.min_free_bytes;
+    Err(refused(format!(
+        "disk almost full: {free} bytes are free, and core.store.min_free_bytes is {set}; free some"
+    )))
 }
 
 fn refused(why: String) -> StoreError {

@@ -64,7 +64,7 @@ fn method(size: &Size, found: &Found) -> String {
          device of a user whose stream is on another node has it; in turns with one conditional batch of the same shape \
          and one SPUBLISH, until it is heard, by plain drivers; {} of each. *Busy*: one conversation, one sender who \
          waits for each answer in turns with {} of them, {} rounds of {} s each. *Nodes*: {} senders, each with a \
-         conversation of its own and one message under way, on one, two and three nodes in turns. *Failover*: {} users of \
+         conversation of its own and one message under way, on one, two and three nodes in turns, {} rounds. *Failover*: {} users of \
          {EACH} conversations with {EACH} members each, put into the store past the nodes, attach to one node; then each \
          Redis master is killed in turn, and as soon as a replica is master a message is appended on each of its lanes \
          without being published, which only a comparison of that lane with the log can find; the one that comes round \
@@ -74,6 +74,7 @@ fn method(size: &Size, found: &Found) -> String {
         size.rounds,
         size.round.as_secs(),
         nodes::SENDERS,
+        size.rounds_of_nodes,
         found.users,
     )
 }

@@ -423,10 +423,10 @@ async fn a_full_bucket_fits_into_one_batch(_: &Node, options: Options) {
     assert_eq!(store.events(&bucket, 0, 999, Order::Up, 999).await.unwrap(), full.events);
 }
 
-/// As in production: three replicas, and whoever is asked answers for two.
 /// How long three nodes may take to agree on who is there.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// As in production: three replicas, and whoever is asked answers for two.
 async fn the_loss_of_one_node_of_three_loses_nothing() {
     let mut cassandra = Cassandra::start(Settings { nodes: 3, ..Settings::default() }).await.unwrap();
     let options = Options { nodes: cassandra.addresses(), request_timeout_ms: 4000, ..Options::default() };
