@@ -35,7 +35,7 @@ impl Front {
             .iter()
             .map(|(https, admin)| {
                 format!(
-                    "  server edge-{https} 127.0.0.1:{https} check port {admin} inter 500 fall 2 rise 1 \
+                    "  server edge-{https} 127.0.0.1:{https} check port {admin} inter 500 downinter 100 fall 2 rise 1 \
                      on-marked-down shutdown-sessions\n"
                 )
             })

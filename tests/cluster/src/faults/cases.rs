@@ -80,6 +80,8 @@ cases! {
 const AWAY: Duration = Duration::from_secs(5);
 /// Longer than the timeouts of edges and of the store.
 const PAUSE: Duration = Duration::from_secs(8);
+/// Until the load balancer has found an edge that is back. Whoever stops the next one earlier leaves it with none.
+const BALANCED: Duration = Duration::from_secs(1);
 /// How long a cut lasts.
 const CUT: Duration = Duration::from_secs(10);
 
@@ -120,6 +122,7 @@ async fn gateways_roll(stage: &mut Stage) -> anyhow::Result<()> {
     for gateway in &mut stage.deployment.gateways {
         gateway.stop().await?;
         gateway.start().await?;
+        sleep(BALANCED).await;
     }
     Ok(())
 }
