@@ -11,8 +11,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
-use std::sync::Arc;
-use tokio::net::TcpStream;
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
     Status,
@@ -26,6 +26,19 @@ use tonic_prost::ProstCodec;
 pub const SEND: &str = "/nexus.v1.MessageService/SendMessage";
 pub const LIST: &str = "/nexus.v1.HistoryService/ListMessages";
 pub const ATTACH: &str = "/nexus.v1.StreamService/Attach";
+
+/// How a stream ends, which it must within a minute, whatever it still brings.
+pub async fn end_of(stream: &mut tonic::Streaming<Echo>) -> Status {
+    let end = async {
+        loop {
+            match stream.message().await {
+                Ok(message) => assert!(message.is_some(), "it ends well"),
+                Err(status) => return status,
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), end).await.expect("it ends within a minute")
+}
 
 /// Good claims of a user, for an hour.
 pub fn claims(user: &str) -> Value {
