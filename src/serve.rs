@@ -23,6 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
 /// How often edge and core are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// For the edge to end what is under way, however long the core took.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves until SIGINT or SIGTERM; SIGHUP reads the certificate and the configuration, which came from `path`, again.
 pub fn run(mut config: Config, path: Option<&Path>, role: Role) -> anyhow::Result<()> {
@@ -76,12 +78,18 @@ impl Parts {
 
     /// Ends them; gives the number of connections that were cut.
     async fn stop(self, deadline: Duration) -> usize {
+        let end = tokio::time::Instant::now() + deadline;
         // The core first: it tells streams to come back, and ends them itself.
         if let Some(node) = self.node {
             node.shutdown().await;
         }
         match self.gateway {
-            Some(gateway) => gateway.shutdown(deadline).await.connections_cut,
+            Some(gateway) => {
+                // What the core left of the time; some there must be to say goodbye.
+                let left =
+                    end.saturating_duration_since(tokio::time::Instant::now()).max(deadline.min(FAREWELL));
+                gateway.shutdown(left).await.connections_cut
+            }
             None => 0,
         }
     }
@@ -218,8 +226,10 @@ fn greet_clients(config: &Config, url: &str) {
         eprintln!("  Serving  {url}   (built without the web page: `make run` builds it)");
     }
     if config.development() {
-        eprintln!("  Chat     nexus chat --user bob --server {url}   in a second terminal");
-        eprintln!("  Token    nexus token --user bob   for grpcurl, or a client of yours");
+        // As it was called, so that the lines can be typed.
+        let nexus = std::env::args().next().unwrap_or_else(|| "nexus".into());
+        eprintln!("  Chat     {nexus} chat --user bob --server {url}   in a second terminal");
+        eprintln!("  Token    {nexus} token --user bob   for grpcurl, or a client of yours");
         let ca = config.gateway.local_ca();
         eprintln!("  Trust    {}   is the local authority: import it into the browser,", ca.display());
         eprintln!("           or accept the browser's warning; `nexus chat` trusts it by itself");

@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 struct Seen {
     registry: Registry,
     parts: Parts,
+    leaving: CancellationToken,
 }
 
-/// Serves until `stop`. `None` for the address "off".
+/// Serves until `stop`; from `leaving` on the node isn't ready. `None` for the address "off".
 pub async fn start(
     address: &str,
     registry: Registry,
     parts: Parts,
+    leaving: CancellationToken,
     stop: CancellationToken,
 ) -> io::Result<Option<SocketAddr>> {
     if address == "off" {
@@ -29,7 +31,7 @@ pub async fn start(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Seen { registry, parts });
+        .with_state(Seen { registry, parts, leaving });
     let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     tokio::spawn(async move {
         if let Err(error) = server.await {
@@ -40,6 +42,9 @@ pub async fn start(
 }
 
 async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
+    if seen.leaving.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into());
+    }
     match seen.parts.health().await {
         Health::Well => (StatusCode::OK, "ready\n".into()),
         // What was said can still be read and attached to: whoever routes by this shall go on.

@@ -70,9 +70,14 @@ pub struct Config {
     #[config(default = "127.0.0.1:9902", env = "NEXUS_CORE_ADMIN")]
     pub admin: String,
 
-    /// Milliseconds that streams and requests have to end at a shutdown.
+    /// Milliseconds that streams and requests have to end at a shutdown, all in all.
     #[config(default = 10000, env = "NEXUS_CORE_DRAIN_MS")]
     pub drain_ms: u64,
+
+    /// Milliseconds between saying that this node goes away and sending its streams elsewhere, of those: more than edges take
+    /// to notice (`gateway.upstream.health_ms`). Only where there are other nodes; at most a quarter of `drain_ms`.
+    #[config(default = 1500, env = "NEXUS_CORE_NOTICE_MS")]
+    pub notice_ms: u64,
 
     /// Who this node is to the edges, and who they are to it.
     #[config(nested)]
@@ -243,6 +248,7 @@ impl Config {
             ("retention.days", u64::from(self.retention.days), 0, 36_500),
             ("retention.every_minutes", u64::from(self.retention.every_minutes), 10, 24 * 60),
             ("drain_ms", self.drain_ms, 0, 600_000),
+            ("notice_ms", self.notice_ms, 0, 60_000),
         ];
         for (name, value, least, most) in numbers {
             if value < least || value > most {

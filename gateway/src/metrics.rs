@@ -208,6 +208,13 @@ impl Metrics {
 
     /// Publishes the limits, so that a dashboard can draw them beside what they limit.
     pub(crate) fn publish_limits(&self, limits: &crate::config::Limits) {
+        self.limits.reset();
+        for limit in &limits.methods {
+            for (what, value) in [("rate", limit.rate), ("burst", limit.burst)] {
+                let name = format!("{} {what}", limit.method);
+                self.limits.with_label_values(&[&name]).set(f64::from(value));
+            }
+        }
         for (name, value) in [
             ("connections", limits.connections as f64),
             ("connections_per_address", limits.connections_per_address as f64),

@@ -282,18 +282,23 @@ impl Delivery {
         }
     }
 
-    /// Ends every stream, with a Reconnect frame and UNAVAILABLE: one after the other, so that nobody is without a stream
-    /// until its turn, and the other nodes aren't run over. Nobody new is let in. Returns when the clients have
-    /// them, or at the deadline, when what was not taken is cut off.
-    pub async fn shutdown(self: &Arc<Self>, deadline: Duration) {
+    /// Ends every stream, with a Reconnect frame and UNAVAILABLE. If there are others to go to, one after the other, so that
+    /// nobody is without a stream until its turn; else at once, each asked to come back at its turn. Either way nobody
+    /// is run over. Nobody new is let in. Returns when the clients have them, or at the deadline, when what was not
+    /// taken is cut off.
+    pub async fn shutdown(self: &Arc<Self>, deadline: Duration, elsewhere: bool) {
         let (streams, begun) = (self.attached.close(), Instant::now());
         let count = streams.len().max(1) as f64;
         let wanted = Duration::from_secs_f64(count / f64::from(self.settings.reconnects_per_second.max(1)));
-        let most = Duration::from_millis(self.settings.reconnect_ms.into()).min(deadline.mul_f64(0.75));
-        let within = wanted.min(most);
+        let most = Duration::from_millis(self.settings.reconnect_ms.into());
+        let within = wanted.min(if elsewhere { most.min(deadline.mul_f64(0.75)) } else { most });
         for (n, stream) in streams.iter().enumerate() {
-            sleep_until(begun + within.mul_f64(n as f64 / count)).await;
-            let reconnect = v1::Reconnect { after_ms: 0, reason: "the node goes away".into() };
+            let turn = within.mul_f64(n as f64 / count);
+            let after_ms = if elsewhere { 0 } else { turn.as_millis() as u32 };
+            if elsewhere {
+                sleep_until(begun + turn).await;
+            }
+            let reconnect = v1::Reconnect { after_ms, reason: "the node goes away".into() };
             stream.outbox.put(frame::control(attach_response::Frame::Reconnect(reconnect)));
             stream.outbox.end(going_away());
             self.detach(stream, "shutdown");

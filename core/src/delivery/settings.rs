@@ -81,7 +81,8 @@ pub struct Settings {
     #[config(default = 30000, env = "NEXUS_CORE_DELIVERY_CHECK_MS")]
     pub check_ms: u64,
 
-    /// Clients per second that are asked to attach elsewhere when this node goes away. Each keeps its stream until its turn.
+    /// Clients per second that are asked to attach elsewhere when this node goes away. Each keeps its stream until its turn;
+    /// if there is no other node, each is asked to come back at its turn.
     #[config(default = 500, env = "NEXUS_CORE_DELIVERY_RECONNECTS_PER_SECOND")]
     pub reconnects_per_second: u32,
 

@@ -31,11 +31,16 @@ impl Parts {
         }
     }
 
-    /// Tells edges how the node is, so that they send nothing new to one that failed. One whose disk is full still reads,
-    /// and only says so in the log.
-    pub(super) async fn watch(self, reporter: HealthReporter, stop: CancellationToken) {
-        let mut was = Health::Well;
+    /// Tells edges how the node is, so that they send nothing new to one that failed, or that goes away. One whose disk is
+    /// full still reads, and only says so in the log.
+    pub(super) async fn watch(self, reporter: HealthReporter, leaving: CancellationToken) {
         reporter.set_service_status("", ServingStatus::Serving).await;
+        leaving.run_until_cancelled(self.tell(&reporter)).await;
+        reporter.set_service_status("", ServingStatus::NotServing).await;
+    }
+
+    async fn tell(&self, reporter: &HealthReporter) {
+        let mut was = Health::Well;
         loop {
             let now = self.health().await;
             if now != was {
@@ -51,9 +56,7 @@ impl Parts {
                 reporter.set_service_status("", status).await;
                 was = now;
             }
-            if tokio::time::timeout(LOOK, stop.cancelled()).await.is_ok() {
-                return;
-            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }

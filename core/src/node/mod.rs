@@ -49,17 +49,17 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc, time::Duration,
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
-use tonic_health::server::HealthReporter;
 
 /// Bytes of one request's message.
 const REQUEST: usize = 1 << 20;
 /// How often views are stored and quiet conversations forgotten.
 const SETTLE: Duration = Duration::from_secs(5);
-/// Until edges have noticed that this node takes nothing new: they ask every second, unless they were told otherwise.
-const NOTICED: Duration = Duration::from_millis(1500);
 
 /// Why a node doesn't start.
 #[derive(Debug, thiserror::Error)]
@@ -126,12 +126,14 @@ pub struct Node {
     conversations: Arc<Conversations>,
     delivery: Arc<Delivery>,
     bus: Arc<dyn Bus>,
-    health: HealthReporter,
+    /// Says that this node goes away.
+    leaving: CancellationToken,
     stop: CancellationToken,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
     tasks: Vec<JoinHandle<()>>,
     drain: Duration,
-    is_clustered: bool,
+    /// How long edges take to notice; `None`: there is no other node to go to.
+    notice: Option<Duration>,
 }
 
 impl Node {
@@ -194,8 +196,8 @@ impl Node {
                 .route("/nodes", get(move || async move { told.nodes().join("\n") })),
         );
 
-        let stop = CancellationToken::new();
-        let admin = admin::start(&config.admin, registry, parts.clone(), stop.clone()).await;
+        let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
+        let admin = admin::start(&config.admin, registry, parts.clone(), leaving.clone(), stop.clone()).await;
         let admin = admin.map_err(|error| StartError::Admin { address: config.admin.clone(), error })?;
         let server = Server::builder()
             .max_concurrent_streams(10_000)
@@ -211,7 +213,7 @@ impl Node {
             tokio::spawn(delivery.clone().run(stop.clone())),
             tokio::spawn(settle(conversations.clone(), stop.clone())),
             tokio::spawn(trim(conversations.clone(), stop.clone())),
-            tokio::spawn(parts.watch(health.clone(), stop.clone())),
+            tokio::spawn(parts.watch(health, leaving.clone())),
         ];
         Ok(Self {
             admin,
@@ -219,12 +221,12 @@ impl Node {
             conversations,
             delivery,
             bus: ended,
-            health,
+            leaving,
             stop,
             server,
             tasks,
             drain: Duration::from_millis(config.drain_ms),
-            is_clustered: config.is_clustered(),
+            notice: config.is_clustered().then(|| Duration::from_millis(config.notice_ms)),
         })
     }
 
@@ -233,16 +235,19 @@ impl Node {
         self.server.is_finished()
     }
 
-    /// Ends streams with a word to come back, lets requests finish, and stores what is folded.
+    /// Ends streams with a word to attach again, lets requests finish, all of it within `core.drain_ms`, and stores what is
+    /// folded.
     pub async fn shutdown(self) {
-        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        if self.is_clustered {
+        let end = Instant::now() + self.drain;
+        self.leaving.cancel();
+        if let Some(notice) = self.notice {
             // Else those who are asked to attach elsewhere would be sent back here.
-            tokio::time::sleep(NOTICED.min(self.drain / 4)).await;
+            sleep(notice.min(self.drain / 4)).await;
         }
-        self.delivery.shutdown(self.drain / 2).await;
+        let streams = (end - Instant::now()).mul_f64(0.75);
+        self.delivery.shutdown(streams, self.notice.is_some()).await;
         self.stop.cancel();
-        if tokio::time::timeout(self.drain, self.server).await.is_err() {
+        if timeout_at(end, self.server).await.is_err() {
             tracing::warn!("requests were still under way at the end of core.drain_ms");
         }
         for task in self.tasks {

@@ -12,7 +12,7 @@ mod types;
 mod validate;
 
 pub use parts::{Auth, Cors, Limits, Page, Timeouts, Tls, Upstream};
-pub use types::{Listen, Mode};
+pub use types::{BadMethodLimit, Listen, MethodLimit, Mode};
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -1,5 +1,6 @@
 //! The sections below `[gateway]`.
 
+use super::types::MethodLimit;
 use std::path::PathBuf;
 
 /// Certificates.
@@ -150,6 +151,14 @@ pub struct Limits {
     /// Burst of changes.
     #[config(default = 100, env = "NEXUS_GATEWAY_LIMITS_MUTATION_BURST")]
     pub mutation_burst: u32,
+
+    /// Calls of one user of single methods, beside the limit of their class: method, rate and burst of each.
+    #[config(
+        default = ["nexus.v1.PresenceService/GetPresence 5 20"],
+        env = "NEXUS_GATEWAY_LIMITS_METHODS",
+        parse_env = confique::env::parse::list_by_comma
+    )]
+    pub methods: Vec<MethodLimit>,
 
     /// Streams that one user attaches.
     #[config(default = 2, env = "NEXUS_GATEWAY_LIMITS_STREAM_RATE")]

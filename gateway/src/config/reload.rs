@@ -71,6 +71,7 @@ impl Config {
             read_burst: _,
             mutation_rate: _,
             mutation_burst: _,
+            methods: _,
             stream_rate: _,
             stream_burst: _,
         } = limits;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     policy::{Protocol, trailer_status},
-    routing::Out,
+    routing::{Ending, Out},
 };
 use bytes::Bytes;
 use h2::{
@@ -67,6 +67,8 @@ impl Exchange {
         let mut out = pin!(out.wait(request.turn()));
         let mut heard = Instant::now();
         let mut silent = pin!(sleep_until(heard + silence));
+        // Put off until the message is whole that is being sent.
+        let mut leaving = None;
         // Of the request's body: read, and without room at the node.
         let mut waiting = Bytes::new();
         loop {
@@ -84,9 +86,13 @@ impl Exchange {
                             check_token(edge, request)?;
                             request.grpc_status = trailer_status(&data, request.answer).or(request.grpc_status);
                             let bytes = data.len();
+                            request.boundary.pass(&data, request.answer);
                             client.send(data).await?;
                             request.sent += bytes;
                             down.took(bytes);
+                            if let Some(leaving) = leaving.filter(|_| request.boundary.is_between()) {
+                                return Err(Failure::from(leaving));
+                            }
                         }
                         Event::End(trailers) => {
                             request.grpc_status =
@@ -118,7 +124,10 @@ impl Exchange {
                     }
                     push(&mut up, &mut waiting, client);
                 }
-                ending = &mut out => return Err(ending.into()),
+                ending = &mut out, if leaving.is_none() => match ending {
+                    Ending::Leaving(_) if !request.boundary.is_between() => leaving = Some(ending),
+                    _ => return Err(ending.into()),
+                },
                 () = &mut silent => {
                     // Moved only when it is over, and not with every message.
                     let until = heard + silence;

@@ -5,10 +5,12 @@
 //! - `mod.rs`: a request from its header to its line in the log
 //! - `client.rs`: the client's side of it, whichever HTTP it speaks; `http2.rs`: over HTTP/2
 //! - `exchange.rs`: the node's side of it, and both directions between them; `headers.rs`: what goes on
+//! - `boundary.rs`: where an answer stands among its messages
 //! - `reply.rs`: answers of the edge's own; `failure.rs`: what a client is told when nothing came of it
 //! - `links.rs`: connections to nodes, kept and shared; `link.rs`: one of them
 //! - `request.rs`: what is known of a request while it lasts; `gathered.rs`: how bytes are written
 
+mod boundary;
 mod client;
 mod exchange;
 mod failure;
@@ -247,12 +249,12 @@ impl Forwarder {
             (true, Protocol::Grpc) => {
                 client.end(Some(trailers(&status))).await.ok();
             }
-            (true, Protocol::Web | Protocol::WebText) => {
+            (true, Protocol::Web | Protocol::WebText) if request.boundary.is_between() => {
                 if client.send(trailer_frame(&status, request.answer)).await.is_ok() {
                     client.end(None).await.ok();
                 }
             }
-            (true, Protocol::Http) => client.cut(),
+            (true, _) => client.cut(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is known of a request while it lasts, and its line in the log.
 
+use super::boundary::Boundary;
 use crate::{
     metrics::Metrics,
     policy::{Class, Facts, Forward, Protocol},
@@ -84,6 +85,8 @@ pub(super) struct Request {
     pub status: Option<u16>,
     /// What the answer's body is; a node may answer gRPC-Web text with binary.
     pub answer: Protocol,
+    /// Where that body stands among its messages.
+    pub boundary: Boundary,
     pub grpc_status: Option<u16>,
     pub close: Close,
     pub in_progress: Option<InProgress>,
@@ -103,6 +106,7 @@ impl Request {
             sent: 0,
             status: None,
             answer: Protocol::Http,
+            boundary: Boundary::default(),
             grpc_status: None,
             close: Close::Done,
             in_progress: None,

@@ -31,7 +31,7 @@ impl Out {
         match ending {
             Ok(Some(Ending::Leaving(within))) => Box::pin(self.end_in_turn(within, turn)).await,
             Ok(Some(Ending::Out)) => Ending::Out,
-            // The node has left the set. What is under way there goes on.
+            // The edge has ended.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -35,8 +35,8 @@ struct Shared {
     changed: Notify,
     /// Set when this edge goes away: the time within which streams end.
     leaving: OnceLock<Duration>,
-    /// Serialises writers; readers never wait.
-    writing: Mutex<()>,
+    /// Serialises writers; readers never wait. In it the nodes that have left the set, and may still have streams.
+    writing: Mutex<Vec<Weak<Node>>>,
     metrics: Metrics,
 }
 
@@ -116,7 +116,7 @@ impl Upstreams {
                 nodes: ArcSwap::from_pointee(Vec::new()),
                 changed: Notify::new(),
                 leaving: OnceLock::new(),
-                writing: Mutex::new(()),
+                writing: Mutex::default(),
                 metrics,
             }),
         };
@@ -126,7 +126,7 @@ impl Upstreams {
 
     /// Replaces the set. Nodes that stay keep their health and their load; requests under way go on.
     pub fn set(&self, endpoints: Vec<Endpoint>) {
-        let _writing = self.shared.writing.lock();
+        let mut left = self.shared.writing.lock();
         let before = self.shared.nodes.load_full();
         let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(endpoints.len());
         for endpoint in endpoints {
@@ -140,7 +140,9 @@ impl Upstreams {
         }
         for gone in before.iter().filter(|old| !nodes.iter().any(|node| node.endpoint == old.endpoint)) {
             self.shared.metrics.forget_upstream(&gone.label);
+            left.push(Arc::downgrade(gone));
         }
+        left.retain(|node| node.strong_count() > 0);
         self.shared.nodes.store(Arc::new(nodes));
         self.end_what_waits();
         self.shared.changed.notify_one();
@@ -192,8 +194,11 @@ impl Upstreams {
 
     /// This edge goes away: streams end, one after the other, within this time.
     pub(crate) fn leave(&self, within: Duration) {
-        let _writing = self.shared.writing.lock();
+        let left = self.shared.writing.lock();
         self.shared.leaving.get_or_init(|| within);
+        for node in left.iter().filter_map(Weak::upgrade) {
+            node.out.send_replace(Some(Ending::Leaving(within)));
+        }
         self.end_what_waits();
     }
 
@@ -347,6 +352,20 @@ mod tests {
         upstreams.mark(node, HEALTHY);
         let late = chosen.out().wait(Some(0.0)).await;
         assert_eq!(late, Ending::Leaving(within), "what begins while the edge goes away ends as well");
+        let removed = upstreams.choose(1, &[]).unwrap();
+        upstreams.set(addresses(7..8));
+        let elsewhere = upstreams.choose(1, &[]).unwrap();
+        assert_ne!(elsewhere.label(), removed.label());
+        assert_eq!(elsewhere.out().wait(Some(0.0)).await, Ending::Leaving(within), "of a node that joins");
+    }
+
+    #[tokio::test]
+    async fn streams_at_a_node_that_left_the_set_end_with_the_edge() {
+        let upstreams = upstreams(1);
+        let chosen = upstreams.choose(1, &[]).unwrap();
+        upstreams.set(addresses(7..8));
+        upstreams.leave(Duration::ZERO);
+        assert_eq!(chosen.out().wait(Some(1.0)).await, Ending::Leaving(Duration::ZERO));
     }
 
     #[test]

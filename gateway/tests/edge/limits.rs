@@ -4,6 +4,7 @@ use crate::{
     client::{Client, LIST, SEND},
     world::{World, until},
 };
+use nexus_gateway::config::MethodLimit;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -94,6 +95,24 @@ async fn load_beyond_the_limit_is_shed_and_comes_back() {
     until("its place is free", async || client.call(SEND, "").await.is_ok()).await;
     drop(stream);
     until("the stream's place is free", async || client.attach("idle").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_method_may_have_a_limit_of_its_own() {
+    let of_list = || format!("{} 1 2", LIST.trim_start_matches('/')).parse().unwrap();
+    let world = World::with(1, |config| config.limits.methods = vec![of_list()]).await;
+    let client = Client::of(&world, "bob").await;
+    let (passed, refused) = exhaust(&client, LIST).await;
+    assert!(passed >= 2);
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("your calls of ListMessages"), "{}", refused.message());
+    assert!(refused.get_details_retry_info().is_some());
+    client.call("/nexus.v1.HistoryService/GetMessages", "").await.unwrap();
+    Client::of(&world, "ann").await.call(LIST, "").await.unwrap();
+    let metric = r#"nexus_gateway_limit{name="nexus.v1.HistoryService/ListMessages burst"}"#;
+    assert_eq!(world.metric(metric), 2.0);
+    let mistaken = "ListMessages 1 2".parse::<MethodLimit>().unwrap_err().to_string();
+    assert!(mistaken.contains("no method with its rate and its burst"), "{mistaken}");
 }
 
 #[tokio::test]

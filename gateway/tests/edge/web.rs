@@ -9,9 +9,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use nexus_gateway::config::Mode;
 use prost::Message;
+use std::time::Duration;
 
 const BOTH: [Http; 2] = [Http::One, Http::Two];
 const ORIGIN: &str = "https://app.example";
@@ -134,6 +136,72 @@ async fn a_stream_of_grpc_web_is_not_held_back() {
     let (messages, _) = unframed(body.frame().await.unwrap().unwrap().into_data().unwrap());
     assert_eq!(messages[0].text, "idle");
     assert_eq!(world.nodes[0].streams(), 1);
+}
+
+/// A stream of gRPC-Web that never ends by itself, in messages that come in several pieces, and the beginning of its body.
+async fn flood(world: &World, text: bool) -> (Incoming, Vec<u8>) {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(tls(world, b"http/1.1").await)).await.unwrap();
+    tokio::spawn(connection);
+    let content_type = if text { "application/grpc-web-text+proto" } else { "application/grpc-web+proto" };
+    let framed = if text { STANDARD.encode(framed("flood")).into() } else { framed("flood") };
+    let call = Request::post(ATTACH)
+        .header("host", "localhost")
+        .header("content-type", content_type)
+        .header("accept", content_type)
+        .header("authorization", format!("Bearer {}", token("bob")))
+        .body(Full::new(framed))
+        .unwrap();
+    let mut body = sender.send_request(call).await.unwrap().into_body();
+    let mut begun = Vec::new();
+    while begun.len() < 500_000 {
+        begun.extend(body.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    (body, begun)
+}
+
+/// The rest of a body, and whether it broke off.
+async fn rest(mut body: Incoming, mut all: Vec<u8>, text: bool) -> (Bytes, bool) {
+    let mut broke = false;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => all.extend(frame.into_data().unwrap()),
+            Err(_) => broke = true,
+        }
+    }
+    (if text && !broke { decode_text(&all) } else { all.into() }, broke)
+}
+
+#[tokio::test]
+async fn an_edge_that_goes_away_ends_a_stream_between_two_messages() {
+    for text in [false, true] {
+        let world = World::new().await;
+        let (body, begun) = flood(&world, text).await;
+        let World { edge, nodes, .. } = world;
+        let shutdown = tokio::spawn(edge.shutdown(Duration::from_secs(60)));
+        let (body, broke) = rest(body, begun, text).await;
+        assert!(!broke);
+        let (messages, trailers) = unframed(body);
+        assert!(messages[1..].iter().all(|message| message.text.len() == 65_536));
+        assert!(trailers.contains("grpc-status:14"), "{trailers}");
+        assert_eq!(shutdown.await.unwrap().connections_cut, 0);
+        drop(nodes);
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_left_unfinished_is_not_finished_by_the_edge() {
+    for text in [false, true] {
+        let mut world = World::new().await;
+        let (body, begun) = flood(&world, text).await;
+        world.nodes.remove(0).kill();
+        let (body, broke) = rest(body, begun, text).await;
+        if !broke {
+            let (messages, trailers) = unframed(body);
+            assert!(messages[1..].iter().all(|message| message.text.len() == 65_536));
+            assert!(trailers.contains("grpc-status:14"), "{trailers}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -290,7 +290,7 @@ async fn going_away_says_so() {
     let mut bob = world.attach("bob", &[(1, 1)]);
     comes(&mut bob, &["attached", "caught up 1"]).await;
     let (delivery, begun) = (world.delivery.clone(), tokio::time::Instant::now());
-    let shutdown = tokio::spawn(async move { delivery.shutdown(Duration::from_secs(10)).await });
+    let shutdown = tokio::spawn(async move { delivery.shutdown(Duration::from_secs(10), false).await });
     comes(&mut bob, &["reconnect", "end"]).await;
     drop(bob);
     shutdown.await.unwrap();
@@ -309,7 +309,7 @@ async fn when_the_node_goes_away_a_stream_is_served_until_its_turn() {
     comes(&mut zoe, &["attached", "caught up 1"]).await;
     comes(&mut ann, &["attached", "caught up 1"]).await;
     let delivery = world.delivery.clone();
-    let shutdown = tokio::spawn(async move { delivery.shutdown(Duration::from_secs(60)).await });
+    let shutdown = tokio::spawn(async move { delivery.shutdown(Duration::from_secs(60), true).await });
     comes(&mut ann, &["reconnect", "end"]).await;
     world.say(1, "ann", "while the others still wait for their turn").await;
     assert!(matches!(zoe.within(Duration::from_secs(1)).await, Some(Came::Frame(Frame::Events(_)))));

@@ -263,7 +263,7 @@ async fn grpc_web_gets_the_same_frames_and_the_status_in_the_body() {
                     }
                 }
             });
-            let (_, end) = tokio::join!(delivery.shutdown(Duration::from_millis(50)), end);
+            let (_, end) = tokio::join!(delivery.shutdown(Duration::from_millis(50), false), end);
             assert!(end.contains("grpc-status:14"), "{end}");
         }
     }

@@ -1,4 +1,4 @@
-//! Rate limits per address, per user, and per user and class of method.
+//! Rate limits per address, per user, and per user and class of method, or single method.
 //!
 //! - `mod.rs`: the checks
 //! - `gcra.rs`: the algorithm and its table
@@ -6,23 +6,33 @@
 mod gcra;
 
 use super::{decision::Reply, gate::Check, head::RequestHead, method::Class, reply::exhausted};
-use crate::{config::Limits, metrics::Metrics};
+use crate::{
+    config::{Limits, MethodLimit},
+    metrics::Metrics,
+};
 use gcra::{Gcra, Verdict};
-use std::{net::IpAddr, time::Duration};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr, time::Duration};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 /// One limit, with what to say about it.
 struct Limit {
     table: Gcra,
-    of: &'static str,
+    of: Cow<'static, str>,
     rate: u32,
     metrics: Metrics,
 }
 
 impl Limit {
-    fn new(of: &'static str, rate: u32, burst: u32, limits: &Limits, metrics: &Metrics) -> Self {
-        Limit { table: Gcra::new(rate, burst, limits.tracked), of, rate, metrics: metrics.clone() }
+    fn new(
+        of: impl Into<Cow<'static, str>>,
+        rate: u32,
+        burst: u32,
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Self {
+        let table = Gcra::new(rate, burst, limits.tracked);
+        Limit { table, of: of.into(), rate, metrics: metrics.clone() }
     }
 
     fn check(&self, key: u64) -> Result<(), Reply> {
@@ -83,16 +93,24 @@ pub(crate) struct ByUser {
     streams: Limit,
     mutations: Limit,
     reads: Limit,
+    /// By path.
+    methods: HashMap<String, Limit>,
 }
 
 impl ByUser {
     pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Self {
-        let limit = |of, rate, burst| Limit::new(of, rate, burst, limits, &metrics);
+        let limit = |of: &'static str, rate, burst| Limit::new(of, rate, burst, limits, &metrics);
+        let methods = limits.methods.iter().map(|MethodLimit { method, rate, burst }| {
+            let name = method.rsplit('/').next().unwrap_or_default();
+            let limit = Limit::new(format!("your calls of {name}"), *rate, *burst, limits, &metrics);
+            (format!("/{method}"), limit)
+        });
         ByUser {
             all: limit("your calls", limits.user_rate, limits.user_burst),
             streams: limit("your streams being attached", limits.stream_rate, limits.stream_burst),
             mutations: limit("your changes", limits.mutation_rate, limits.mutation_burst),
             reads: limit("your reads", limits.read_rate, limits.read_burst),
+            methods: methods.collect(),
         }
     }
 }
@@ -110,6 +128,9 @@ impl Check for ByUser {
             Class::Mutation => &self.mutations,
             Class::Read => &self.reads,
         };
+        if let Some(of_method) = self.methods.get(&head.path) {
+            of_method.check(key)?;
+        }
         of_class.check(key)?;
         self.all.check(key)
     }
