@@ -1,5 +1,11 @@
 //! Calls: a deadline for each attempt, repetitions, the token and the routing header.
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Status, metadata::MetadataValue};
@@ -33,6 +39,7 @@ struct Inner {
     retry: RetryPolicy,
     time: ServerTime,
     chance: Chance,
+    failed_attempts: AtomicU64,
 }
 
 /// Why a call failed, after all repetitions.
@@ -62,6 +69,7 @@ impl Client {
             retry: options.retry,
             time: ServerTime::new(clock),
             chance: Chance::new(options.seed),
+            failed_attempts: AtomicU64::new(0),
         }))
     }
 
@@ -81,6 +89,12 @@ impl Client {
         self.0.time.told().await;
     }
 
+    /// How many attempts of calls failed without settling their outcome, by all clones of this client: most were repeated.
+    /// Refusals are not counted, nor are streams (see [`AttachStats`](crate::AttachStats)).
+    pub fn failed_attempts(&self) -> u64 {
+        self.0.failed_attempts.load(Ordering::Relaxed)
+    }
+
     /// Calls the method that the request belongs to, and repeats it while that may help: it is safe for every
     /// method of the API. For changes with a client id see [`Client::send`].
     ///
@@ -97,7 +111,11 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let pause = match verdict(&error.status) {
+            let verdict = verdict(&error.status);
+            if verdict != Verdict::Refused {
+                self.0.failed_attempts.fetch_add(1, Ordering::Relaxed);
+            }
+            let pause = match verdict {
                 Verdict::Refused => return Err(error.after(attempts, refused)),
                 Verdict::Broken => return Err(error.after(attempts, false)),
                 // A token that came back unchanged, or a new one that is refused as well, won't do.

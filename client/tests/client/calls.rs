@@ -28,6 +28,7 @@ async fn a_lost_acknowledgement_is_asked_for_again_with_the_same_id() {
     assert_eq!(sent.receipt.seq, 1);
     assert_eq!(fake.with(|state| (state.log.len(), state.sends.len())), (1, 3));
     assert_eq!(ids(&fake).len(), 1);
+    assert_eq!(client.failed_attempts(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,6 +52,7 @@ async fn a_definite_refusal_is_not_repeated() {
     let error = client.send(&mut client.prepare(hello())).await.unwrap_err();
     assert!(matches!(&error, SendError::Refused(error) if error.attempts == 1), "{error:?}");
     assert_eq!(error.to_string(), "PERMISSION_DENIED: readers don't write");
+    assert_eq!(client.failed_attempts(), 0, "it was settled at once");
 }
 
 #[tokio::test(start_paused = true)]
