@@ -72,7 +72,7 @@ impl Witness {
             if page.events.is_empty() {
                 break;
             }
-            log.extend(page.events.into_iter().map(envelope));
+            log.extend(page.events.iter().map(envelope));
         }
         let verdicts = {
             let mut judge = locked(&self.judge);
@@ -123,7 +123,7 @@ async fn follow((client, user, conversation, judge): Of) {
             Item::Events { conversation_id, events, .. } if conversation_id == conversation => {
                 for event in events {
                     let all = event.message_count == (WRITERS * MESSAGES) as u64;
-                    locked(&judge).received(&conversation, &user, "", envelope(event));
+                    locked(&judge).received(&conversation, &user, "", envelope(&event));
                     if all {
                         assert_eq!(attachment.stats().violations, 0);
                         return;

@@ -159,6 +159,7 @@ fn plan(load: &Load) -> Plan {
         rate: load.rate,
         duration: load.duration,
         break_every: Duration::ZERO,
+        strangers: false,
         patience: Duration::from_secs(45),
     }
 }
