@@ -80,7 +80,8 @@ impl TokenSource for DevelopmentTokens {
             Ok(answer) => Ok(current.insert(answer.into_inner().token).clone()),
             Err(status) => Err(match status.code() {
                 Code::Unimplemented => TokenError::Refused(
-                    "the server is not in development mode; make a token with `nexus token` and give it"
+                    "the server is not in development mode; make a token with `nexus token` and give it: to `nexus chat` \
+                     with --token, to `nexus check` with --token-command"
                         .into(),
                 ),
                 Code::InvalidArgument => TokenError::Refused(status.message().to_owned()),

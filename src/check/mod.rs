@@ -1,12 +1,17 @@
 //! `nexus check`: whether a running deployment keeps its promise.
+//!
+//! - here: what it is told, and what it says. `tokens`: where its users' tokens come from, unless everybody may have them.
+
+mod tokens;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use nexus_client::Endpoint;
-use nexus_loadtest::{Plan, Report, check, development};
+use nexus_client::{Client, Endpoint};
+use nexus_loadtest::{Connect, Plan, Report, check, development};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-/// What to check, and how hard. The deployment must be in development mode, which gives tokens to the check's users.
+/// What to check, and how hard. A deployment in development mode gives the check's users their tokens; any other takes
+/// --token-command.
 #[derive(Debug, Args)]
 pub struct Options {
     /// The server.
@@ -15,6 +20,11 @@ pub struct Options {
     /// The certificate authority to trust. Default: the local one of ./data, if it is there.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// A program with its arguments, a line for sh, that prints a token for the user named by the last argument, which is
+    /// added: 'nexus token --user', in the deployment's folder, signs with its secret. It runs once per user (check-*), and
+    /// again when the server refuses a token. Without it the deployment must be in development mode.
+    #[arg(long, value_name = "COMMAND")]
+    token_command: Option<String>,
     /// Users, each with a connection and a stream of its own.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     users: u32,
@@ -61,8 +71,15 @@ async fn all(options: &Options) -> anyhow::Result<()> {
     };
     #[allow(clippy::disallowed_methods, reason = "a name that no other run on the deployment has")]
     let run = format!("{:08x}", rand::random::<u32>());
-    let connect = Arc::new(move |user: &str| Ok(development(endpoint.connect()?, user)));
+    let connect = connect(endpoint, options.token_command.as_deref());
     say(&check(&plan, &run, connect, |step| eprintln!("{step} ...")).await?)
+}
+
+fn connect(endpoint: Endpoint, token_command: Option<&str>) -> Connect {
+    match token_command.map(tokens::CommandTokens::new) {
+        Some(tokens) => Arc::new(move |user: &str| Ok(Client::new(endpoint.connect()?, tokens.of(user)))),
+        None => Arc::new(move |user: &str| Ok(development(endpoint.connect()?, user))),
+    }
 }
 
 /// Prints what came of it; fails if any invariant was violated.
