@@ -8,11 +8,11 @@ use std::{fs, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
 /// An authority whose certificates a server serves from files, as a deployment's own.
-struct Authority(Issuer<'static, KeyPair>);
+pub struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
     /// Clients of the server trust it.
-    fn of(server: &Server) -> Self {
+    pub fn of(server: &Server) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -22,7 +22,7 @@ impl Authority {
     }
 
     /// Puts a new certificate and its key where the server reads them.
-    fn renew(&self, server: &Server) -> CertificateDer<'static> {
+    pub fn renew(&self, server: &Server) -> CertificateDer<'static> {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
         let leaf = params.signed_by(&key, &self.0).unwrap();

@@ -1,7 +1,7 @@
 //! The program as its users run it: a real process, TLS, real clients; killed and started again.
 //!
-//! - [`server`]: the process. [`chat`]: `nexus chat`. [`durability`]: what survives it. [`talk`], [`witness`]: what was acknowledged
-//!   and seen, and whether it holds.
+//! - [`server`]: the process. [`chat`], [`check`]: `nexus chat` and `nexus check`. [`durability`]: what survives it. [`talk`],
+//!   [`witness`]: what was acknowledged and seen, and whether it holds.
 //! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
 //! - [`roles`]: edge and chat node in processes of their own.
 //! - [`stop`]: how it ends. [`disk`], [`torn`], [`damage`], [`files`], [`clock`], [`vanish`]: faults of the machine.
@@ -11,6 +11,7 @@
 
 mod certificate;
 mod chat;
+mod check;
 mod clock;
 mod configuration;
 mod damage;
