@@ -8,7 +8,7 @@ use nexus_cluster::{
     faults::{
         self, Load,
         cases::{CASES, Case, Needs},
-        report,
+        report::{self, Measured},
     },
     program,
 };
@@ -130,10 +130,13 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
         true => case.quick || !options.quick,
         false => options.names.iter().any(|name| name == case.name),
     };
-    let mut cases = Vec::new();
+    let (mut cases, mut skipped) = (Vec::new(), 0);
     for case in CASES.iter().filter(wanted) {
         match lacking(case.needs) {
-            Some(why) => say(format!("left out: {}: {why}", case.name)),
+            Some(why) => {
+                say(format!("left out: {}: {why}", case.name));
+                skipped += 1;
+            }
             None => cases.push(case.clone()),
         }
     }
@@ -164,14 +167,14 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
         println!("{:<14} {}", judged.name, report::line(judged));
     }
     if let Some(folder) = &options.write {
-        let machine = machine(&shape)?;
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let command = format!("cluster {}", arguments.join(" "));
-        report::write(folder, &all, &load, &machine, &command).context("the report")?;
+        let measured = Measured { commit: commit(), machine: machine(&shape)?, command };
+        report::write(folder, &all, &load, &measured).context("the report")?;
     }
     let broken: Vec<&str> = all.iter().filter(|judged| !judged.is_kept()).map(|judged| judged.name).collect();
     // The line that counts.
-    println!("\n{} passed, {} failed", all.len() - broken.len(), broken.len());
+    println!("\n{}", report::total(all.len() - broken.len(), broken.len(), skipped));
     ensure!(broken.is_empty(), "the promise was broken by {}", broken.join(", "));
     Ok(())
 }
@@ -183,6 +186,14 @@ fn lacking(needs: Needs) -> Option<String> {
         Needs::Cuts => cut::impossible(),
         Needs::Clocks => clock::library().is_none().then(|| "libfaketime is not installed".into()),
     }
+}
+
+/// The commit that the folder is at, as git names it for short.
+fn commit() -> String {
+    let asked = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let said = asked.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let commit = said.and_then(|said| String::from_utf8(said).ok()).map(|said| said.trim().to_owned());
+    commit.filter(|commit| !commit.is_empty()).unwrap_or_else(|| "unknown".into())
 }
 
 fn machine(shape: &Shape) -> anyhow::Result<String> {

@@ -65,8 +65,8 @@ cases! {
     "cores-roll", false, Nothing, cores_roll: "rolling restart of all cores";
     "gateways-roll", false, Nothing, gateways_roll: "rolling restart of all gateways";
     "redis-master", true, Nothing, redis_master: "kill -9 of a Redis master, a replica takes over";
-    "redis-anew", false, Nothing, redis_anew: "all of Redis killed and begun anew with empty disks";
-    "redis-slots", false, Nothing, redis_slots: "the slots of 16 lanes move to other masters";
+    "redis-anew", true, Nothing, redis_anew: "all of Redis killed and begun anew with empty disks";
+    "redis-slots", true, Nothing, redis_slots: "the slots of 16 lanes move to other masters";
     "store-node", false, ThreeStores, store_node: "kill -9 of one Cassandra node of three, back after 5 s";
     "store-pause", false, Nothing, store_pause: "all of Cassandra paused for 8 s, longer than its timeouts";
     "cut-redis", false, Cuts, cut_redis: "a core cut off from Redis for 10 s";

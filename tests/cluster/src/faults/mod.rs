@@ -62,6 +62,10 @@ pub struct Judged {
     pub unknown: u64,
     /// Messages that were refused.
     pub refused: u64,
+    /// Attempts that failed before the outcome was known.
+    pub failed_attempts: u64,
+    /// Streams that ended and were opened again.
+    pub streams_ended: u64,
     /// How long deliveries took.
     pub took: nexus_loadtest::deliveries::Summary,
     /// The longest of each step, from the first message on.
@@ -83,6 +87,8 @@ impl Judged {
             other: 0,
             unknown: report.unknown,
             refused: report.refused,
+            failed_attempts: report.failed_attempts,
+            streams_ended: report.streams_ended,
             took: report.deliveries.summary(),
             over_time: report.deliveries.over_time(STEP),
             examples: Vec::new(),

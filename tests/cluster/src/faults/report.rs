@@ -17,7 +17,8 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.t{font-we
 /// A line for people.
 pub fn line(judged: &Judged) -> String {
     format!(
-        "{} pairs: {} lost, {} duplicated, {} out of order; p50 {}, p99 {}, longest {}; {} unknown, {} refused",
+        "{} pairs: {} lost, {} duplicated, {} out of order; p50 {}, p99 {}, longest {}; {} unknown, {} refused; \
+         {} failed attempts, {} streams ended",
         judged.pairs,
         judged.lost,
         judged.duplicated,
@@ -27,31 +28,47 @@ pub fn line(judged: &Judged) -> String {
         seconds(judged.took.max),
         judged.unknown,
         judged.refused,
+        judged.failed_attempts,
+        judged.streams_ended,
     )
 }
 
-/// Writes `faults.md` and `faults.svg` into a folder.
-pub fn write(
-    folder: &Path,
-    all: &[Judged],
-    load: &Load,
-    machine: &str,
-    command: &str,
-) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join("faults.svg"), draw(all))?;
-    fs::write(folder.join("faults.md"), page(all, load, machine, command))
+/// How many faults were survived, were not, and could not be tried here.
+pub fn total(passed: usize, failed: usize, skipped: usize) -> String {
+    match skipped {
+        0 => format!("{passed} passed, {failed} failed"),
+        _ => format!("{passed} passed, {failed} failed, {skipped} skipped"),
+    }
 }
 
-fn page(all: &[Judged], load: &Load, machine: &str, command: &str) -> String {
+/// What a page was measured with.
+pub struct Measured {
+    /// The commit of the sources.
+    pub commit: String,
+    /// The machine, and when.
+    pub machine: String,
+    /// The command that measures it again.
+    pub command: String,
+}
+
+/// Writes `faults.md` and `faults.svg` into a folder.
+pub fn write(folder: &Path, all: &[Judged], load: &Load, measured: &Measured) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("faults.svg"), draw(all))?;
+    fs::write(folder.join("faults.md"), page(all, load, measured))
+}
+
+fn page(all: &[Judged], load: &Load, measured: &Measured) -> String {
+    let Measured { commit, machine, command } = measured;
     let mut text = format!(
         "# What dies, and what is lost\n\n\
          Real processes: three chat nodes, two edges behind HAProxy, a Redis Cluster of three masters and three replicas, \
          Cassandra. {} users in rooms of five, {:.0} messages/s whatever the answers do, {} s for each fault, which comes \
          8 s after the first message. A pair is an acknowledged message and a member who must get it. `{command}` writes \
-         this page; {machine}.\n\n\
-         | what happens | pairs | lost | duplicated | out of order | p50 | p99 | longest | unknown | refused |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+         this page; commit {commit}, {machine}.\n\n\
+         | what happens | pairs | lost | duplicated | out of order | p50 | p99 | longest | unknown | refused | \
+         failed attempts | streams ended |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         load.users,
         load.rate,
         load.duration.as_secs(),
@@ -59,7 +76,7 @@ fn page(all: &[Judged], load: &Load, machine: &str, command: &str) -> String {
     for judged in all {
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             judged.says,
             judged.pairs,
             judged.lost,
@@ -70,10 +87,14 @@ fn page(all: &[Judged], load: &Load, machine: &str, command: &str) -> String {
             seconds(judged.took.max),
             judged.unknown,
             judged.refused,
+            judged.failed_attempts,
+            judged.streams_ended,
         );
     }
     text + "\n*unknown*: the client gave up without an answer, and tells its user so; a retry with the same id finds out. \
-            *refused*: certainly not done. Times are from the first attempt to send until a member's device had it, retries \
+            *refused*: certainly not done. *failed attempts*: errors that clients saw before they knew the outcome, and repeated by \
+            themselves with the same id; *streams ended*: attach streams that broke and were opened again where they had \
+            ended. Times are from the first attempt to send until a member's device had it, retries \
             included.\n\n![The longest delivery by the time at which it was sent](faults.svg)\n"
 }
 
