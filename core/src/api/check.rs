@@ -3,7 +3,7 @@
 
 use crate::domain::{ClientId, ConversationId, Name, Place, Tenant, User};
 use confique::Config;
-use nexus_proto::v1::{self, Content};
+use nexus_proto::v1::{self, Content, Role};
 use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -100,6 +100,16 @@ pub fn one_of<E: TryFrom<i32> + PartialEq>(field: &str, value: i32, default: Opt
         (n, _) => {
             E::try_from(n).map_err(|_| invalid(field, format!("{n} is not a value that this version knows")))
         }
+    }
+}
+
+/// The least role that may send messages; `default` if it isn't given. Readers never send, so it is MEMBER or above.
+pub fn post_role(value: i32, default: Option<Role>) -> Result<Role, Status> {
+    match one_of("post_role", value, default)? {
+        role if role < Role::Member => {
+            Err(invalid("post_role", "must be MEMBER, ADMIN or OWNER: readers only read"))
+        }
+        role => Ok(role),
     }
 }
 

@@ -88,7 +88,7 @@ impl ConversationService for Api {
         if visibility == Visibility::Public && kind != ConversationKind::Channel {
             return Err(invalid("visibility", "only channels can be public"));
         }
-        let post_role = one_of("post_role", r.post_role, Some(Role::Member))?;
+        let post_role = check::post_role(r.post_role, Some(Role::Member))?;
         let names: Vec<String> = r.members.iter().map(|m| m.user.clone()).collect();
         let mut members = vec![MemberRole { user: caller.user.to_string(), role: Role::Owner as i32 }];
         for user in self.limits.users("members.user", &names)? {
@@ -205,7 +205,7 @@ impl ConversationService for Api {
             text("topic", topic, 0, TOPIC)?;
         }
         r.visibility.map(|v| one_of::<Visibility>("visibility", v, None)).transpose()?;
-        r.post_role.map(|v| one_of::<Role>("post_role", v, None)).transpose()?;
+        r.post_role.map(|v| check::post_role(v, None)).transpose()?;
         let nothing = r.title.is_none() && r.topic.is_none() && r.visibility.is_none();
         if nothing && r.post_role.is_none() && r.slow_mode_seconds.is_none() {
             return Err(invalid("title", "this or another field must be given: nothing would change"));

@@ -109,6 +109,7 @@ impl Case<'_> {
             Body::MemberRemoved(b) => self.remove(&b.user)?,
             Body::RoleChanged(b) => self.change_role(&b.user, b.role())?,
             Body::MessageSent(b) => {
+                // Logs may have READER from before it was refused.
                 let needed = self.about.post_role().max(Role::Member);
                 self.at_least(needed, "your role may not send messages in this conversation")?;
                 self.not_too_soon()?;

@@ -15,6 +15,7 @@ use crate::{
     world::World,
 };
 use fields::{Path, encode, leaves};
+use nexus_client::v1::Role;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MethodDescriptor, Value};
 use rows::{Row, Stage};
 use std::sync::Arc;
@@ -159,9 +160,12 @@ impl Trial<'_> {
                     }
                 }
                 Kind::Enum(_) => {
-                    for number in [99, -1] {
-                        let unknown = encode(&leaf.set(&self.good, Value::EnumNumber(number)));
-                        self.expect_invalid(&format!("{name}: {number}"), &unknown, &name).await;
+                    let mut numbers = vec![99, -1];
+                    // Readers never send.
+                    numbers.extend((name == "post_role").then_some(Role::Reader as i32));
+                    for number in numbers {
+                        let bad = encode(&leaf.set(&self.good, Value::EnumNumber(number)));
+                        self.expect_invalid(&format!("{name}: {number}"), &bad, &name).await;
                     }
                 }
                 _ => {}

@@ -2,7 +2,7 @@
 
 use super::world::{World, by};
 use nexus_proto::v1::{
-    self, ConversationKind, history_service_client::HistoryServiceClient,
+    self, ConversationKind, Role, history_service_client::HistoryServiceClient,
     list_events_request::Anchor as InLog, list_messages_request::Anchor,
     list_thread_request::Anchor as InThread, marker_service_client::MarkerServiceClient,
     presence_service_client::PresenceServiceClient,
@@ -89,6 +89,37 @@ async fn changes_refuse_what_is_beyond() {
     let request = v1::SetTypingRequest { conversation_id: id(), typing: true, thread: seq };
     let mut presence = PresenceServiceClient::new(world.channel.clone());
     assert_eq!(code!(presence.set_typing(by("bob", request))), Code::Ok);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_readers_may_send() {
+    let mut world = World::new().await;
+    let conversation_id = world.create("ann", ConversationKind::Group, "Team", &[]).await;
+    let create = v1::CreateConversationRequest {
+        client_id: world.id(),
+        kind: ConversationKind::Channel.into(),
+        title: "News".into(),
+        post_role: Role::Reader.into(),
+        ..Default::default()
+    };
+    let post_role = Some(Role::Reader.into());
+    let change = v1::UpdateConversationRequest {
+        conversation_id: conversation_id.clone(),
+        post_role,
+        ..Default::default()
+    };
+    let created = world.conversations().create_conversation(by("ann", create.clone())).await.map(drop);
+    for refused in [created, world.update("ann", change.clone()).await] {
+        let status = refused.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{}", status.message());
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "post_role");
+    }
+    let create = v1::CreateConversationRequest { post_role: Role::Member.into(), ..create };
+    world.conversations().create_conversation(by("ann", create)).await.unwrap();
+    let change = v1::UpdateConversationRequest { post_role: Some(Role::Owner.into()), ..change };
+    world.update("ann", change).await.unwrap();
+    assert_eq!(world.see("ann", &conversation_id).await.post_role(), Role::Owner);
     world.stop().await;
 }
 
