@@ -12,7 +12,7 @@ use crate::{
     store::{Row, Rows, StoreError},
 };
 use bytes::Bytes;
-use nexus_proto::v1::{Covered, Role, Visibility, event::Body};
+use nexus_proto::v1::{Covered, Role, Visibility};
 use std::sync::Arc;
 
 /// Partitions of messages that one page looks into; a page that comes to this bound covers less.
@@ -61,8 +61,8 @@ pub struct Look {
     /// The seq up to which all this is true, at least.
     pub reflects: Seq,
     /// The event by which the user left, and its time; `None`: a member, or never was one.
-    left: Option<(Seq, i64)>,
-    conversation: Arc<Conversation>,
+    pub(super) left: Option<(Seq, i64)>,
+    pub(super) conversation: Arc<Conversation>,
 }
 
 /// A page of messages.
@@ -296,25 +296,6 @@ impl Look {
         if self.left.is_some() { self.head.last_seq } else { folded }
     }
 
-    /// Takes back what was made of messages after the user had left. What was deleted stays so.
-    async fn take_back(&self, messages: &mut [(Seq, MessageRow)]) -> Result<(), ReadError> {
-        let Some((left, left_at)) = self.left else { return Ok(()) };
-        for (seq, row) in messages {
-            row.reactions.retain(|_, given| *given <= left);
-            if row.text.edited_at < left_at || row.text.deleted || row.text.erased {
-                continue;
-            }
-            // Earlier edits are not kept apart from later ones: it reads as it was sent.
-            let sent = self.conversation.log.events_up(*seq, *seq, 1).await?.pop();
-            row.text.content = match sent.map(|event| event.decode()) {
-                Some(Ok(Some(Body::MessageSent(sent)))) => sent.content,
-                _ => None,
-            };
-            row.text.edited_at = 0;
-        }
-        Ok(())
-    }
-
     /// Some messages by seq.
     pub async fn some(&self, seqs: &[Seq]) -> Result<(Vec<(Seq, MessageRow)>, Seq), ReadError> {
         let mut seqs = seqs.to_vec();
@@ -336,8 +317,11 @@ impl Look {
             let rows = views.read_rows(&Key::Message(seq), Rows::Keys(vec![seq_key(seq)])).await?;
             found.extend(self.visible(rows)?);
         }
+        let reflects = self.reflected(views.folded());
+        // What is taken back may need the views anew.
+        drop(views);
         self.take_back(&mut found).await?;
-        Ok((found, self.reflected(views.folded())))
+        Ok((found, reflects))
     }
 
     /// A page of a thread's messages, without its first.

@@ -6,7 +6,7 @@
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
 //! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
 //! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one; `folded`: its views and its tail.
-//! - [`history`]: reading the past, as the members may see it.
+//! - [`history`]: reading the past, as the members may see it; `left`: as those who left may.
 //! - `noticed`: what is noticed of the invariants.
 //! - [`cache`]: what of all this is kept in memory, and when it is believed.
 //! - [`membership`]: when somebody was a member. [`rebuild`]: making the views anew. [`metrics`].
@@ -22,6 +22,7 @@ pub mod fold;
 mod folded;
 pub mod history;
 pub mod kept;
+mod left;
 pub mod list;
 pub mod membership;
 pub mod metrics;

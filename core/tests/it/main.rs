@@ -5,7 +5,7 @@
 //! - [`memory`]: a store on a paused clock; [`sequences`]: the embedded store is its equal.
 //! - [`embedded`]: what the embedded store promises beyond that.
 //! - [`torn`]: what it makes of a damaged journal; [`crash`]: of kill -9.
-//! - [`retention`]: what is left of a log that was trimmed.
+//! - [`left`]: what those who left may read. [`retention`]: what is left of a log that was trimmed.
 //! - [`hashes`]: the test vectors of what stored data and clients depend on.
 //! - [`delivery`]: what an attached device sees, over [`memory`].
 //! - [`served`]: a whole node over its socket: the table of methods, and what only the services do.
@@ -18,6 +18,7 @@ mod crash;
 mod delivery;
 mod embedded;
 mod hashes;
+mod left;
 mod memory;
 mod retention;
 mod sequences;

@@ -130,13 +130,16 @@ pub async fn looks(world: &Arc<World>, node: &Arc<Node>, place: &Place, user: &s
     }
 }
 
-/// Whether a message is as it could be read before its reader left. What was deleted since stays so.
+/// Whether a message is as it could be read before its reader left. What was deleted since stays so; of pins nobody who
+/// left is told.
 fn could_be_read(world: &World, place: &Place, seq: Seq, row: &Said, left: Seq) -> bool {
     let folds = Folds::within(world, place, 1);
     let mut before = folds.0.iter().filter(|fold| fold.seq <= left);
     let text = row.text.is_none()
         || before.any(|fold| fold.messages.get(&seq).is_some_and(|said| said.text == row.text));
-    text && row.reactions.values().all(|given| *given <= left)
+    let at_leave = folds.0.iter().find(|fold| fold.seq == left).and_then(|fold| fold.messages.get(&seq));
+    let replies = at_leave.is_none_or(|said| said.replies == row.replies);
+    text && replies && !row.pinned && row.reactions.values().all(|given| *given <= left)
 }
 
 fn compare_about(world: &World, at: &str, place: &Place, look: &Look, user: &str) {
