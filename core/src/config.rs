@@ -168,6 +168,18 @@ pub struct Conversation {
     #[config(default = 100000, env = "NEXUS_CORE_CONVERSATION_CHANNEL_MEMBERS")]
     pub channel_members: u32,
 
+    /// Pinned messages of a conversation.
+    #[config(default = 100, env = "NEXUS_CORE_CONVERSATION_PINS")]
+    pub pins: usize,
+
+    /// Reactions to one message, all kinds and users together.
+    #[config(default = 1000, env = "NEXUS_CORE_CONVERSATION_REACTIONS")]
+    pub reactions: usize,
+
+    /// Kinds of reactions to one message.
+    #[config(default = 50, env = "NEXUS_CORE_CONVERSATION_REACTION_KINDS")]
+    pub reaction_kinds: usize,
+
     /// Requests that may wait for one conversation's append; further ones are UNAVAILABLE.
     #[config(default = 1024, env = "NEXUS_CORE_CONVERSATION_QUEUE")]
     pub queue: usize,
@@ -197,7 +209,6 @@ impl Config {
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> =
             self.store.problems().iter().map(|problem| format!("core.store.{problem}")).collect();
-        problems.extend(self.limits.problems());
         problems.extend(self.delivery.problems());
         problems.extend(self.cache.problems());
         if self.admin != "off" && self.admin.parse::<std::net::SocketAddr>().is_err() {
@@ -234,28 +245,53 @@ impl Config {
                 self.socket.display()
             ));
         }
-        let numbers = [
-            ("log.bucket_hours", u64::from(self.log.bucket_hours), 1, 24 * 366),
-            ("log.bucket_events", self.log.bucket_events, 2, 1 << 20),
-            ("log.bucket_bytes", self.log.bucket_bytes, 64 << 10, 64 << 20),
-            ("log.horizon_hours", u64::from(self.log.horizon_hours), 1, 24 * 366),
-            ("log.horizon_buckets", self.log.horizon_buckets as u64, 1, 4096),
-            ("conversation.group_members", u64::from(self.conversation.group_members), 2, 1 << 20),
-            ("conversation.channel_members", u64::from(self.conversation.channel_members), 2, 1 << 20),
-            ("conversation.queue", self.conversation.queue as u64, 1, 1 << 20),
-            ("conversation.batch", self.conversation.batch as u64, 1, 4096),
-            ("conversation.deadline_ms", self.conversation.deadline_ms, 100, 600_000),
-            ("retention.days", u64::from(self.retention.days), 0, 36_500),
-            ("retention.every_minutes", u64::from(self.retention.every_minutes), 10, 24 * 60),
-            ("drain_ms", self.drain_ms, 0, 600_000),
-            ("notice_ms", self.notice_ms, 0, 60_000),
-        ];
-        for (name, value, least, most) in numbers {
+        for (name, value, least, most) in self.numbers() {
             if value < least || value > most {
                 problems.push(format!("core.{name} = {value}: must be {least}-{most}"));
             }
         }
         problems
+    }
+
+    /// Numbers by their names below `core`, with the least and the greatest that each may be.
+    fn numbers(&self) -> Vec<(String, u64, u64, u64)> {
+        let (log, conversation, retention) = (&self.log, &self.conversation, &self.retention);
+        let numbers = [
+            ("log.bucket_hours", u64::from(log.bucket_hours), 1, 24 * 366),
+            ("log.bucket_events", log.bucket_events, 2, 1 << 20),
+            ("log.bucket_bytes", log.bucket_bytes, 64 << 10, 64 << 20),
+            ("log.horizon_hours", u64::from(log.horizon_hours), 1, 24 * 366),
+            ("log.horizon_buckets", log.horizon_buckets as u64, 1, 4096),
+            ("conversation.group_members", u64::from(conversation.group_members), 2, 1 << 20),
+            ("conversation.channel_members", u64::from(conversation.channel_members), 2, 1 << 20),
+            ("conversation.pins", conversation.pins as u64, 1, 1000),
+            ("conversation.reactions", conversation.reactions as u64, 1, 10_000),
+            ("conversation.reaction_kinds", conversation.reaction_kinds as u64, 1, 10_000),
+            ("conversation.queue", conversation.queue as u64, 1, 1 << 20),
+            ("conversation.batch", conversation.batch as u64, 1, 4096),
+            ("conversation.deadline_ms", conversation.deadline_ms, 100, 600_000),
+            ("retention.days", u64::from(retention.days), 0, 36_500),
+            ("retention.every_minutes", u64::from(retention.every_minutes), 10, 24 * 60),
+            ("drain_ms", self.drain_ms, 0, 600_000),
+            ("notice_ms", self.notice_ms, 0, 60_000),
+        ];
+        let of_requests = self.limits.limits().into_iter();
+        let of_requests =
+            of_requests.map(|(name, value, least, most)| (format!("limits.{name}"), value, least, most));
+        let numbers = numbers.into_iter();
+        of_requests
+            .chain(numbers.map(|(name, value, least, most)| (name.into(), value, least, most)))
+            .collect()
+    }
+
+    /// The limits in force, by their names below `core`; those of delivery are its own.
+    pub fn limits(&self) -> Vec<(String, u64)> {
+        let mut limits: Vec<_> = self.numbers().into_iter().map(|(name, value, ..)| (name, value)).collect();
+        if !self.is_clustered() {
+            let of_store = self.store.limits().into_iter();
+            limits.extend(of_store.map(|(name, value, _)| (format!("store.{name}"), value)));
+        }
+        limits
     }
 
     /// The settings of conversations.
@@ -264,7 +300,9 @@ impl Config {
         let rules = conversation::decide::Rules {
             group_members: self.conversation.group_members,
             channel_members: self.conversation.channel_members,
-            ..Default::default()
+            pins: self.conversation.pins,
+            reactions: self.conversation.reactions,
+            reaction_kinds: self.conversation.reaction_kinds,
         };
         conversation::Settings {
             log: log::Settings {

@@ -24,11 +24,28 @@ pub struct Limits {
     /// Attachments of a message.
     #[config(default = 32, env = "NEXUS_CORE_LIMITS_ATTACHMENTS")]
     pub attachments: usize,
+    /// Users whose presence one request asks for.
+    #[config(default = 200, env = "NEXUS_CORE_LIMITS_PRESENCE_USERS")]
+    pub presence_users: usize,
+    /// Members of a conversation up to which they see each other's read and delivered markers; 0: nobody sees others'.
+    #[config(default = 200, env = "NEXUS_CORE_LIMITS_MARKER_MEMBERS")]
+    pub marker_members: u32,
+    /// Events above one's read marker in which mentions are counted; each conversation of a list may read so many.
+    #[config(default = 1000, env = "NEXUS_CORE_LIMITS_MENTION_EVENTS")]
+    pub mention_events: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { content_bytes: 32 << 10, page: 200, users_per_request: 100, attachments: 32 }
+        Self {
+            content_bytes: 32 << 10,
+            page: 200,
+            users_per_request: 100,
+            attachments: 32,
+            presence_users: 200,
+            marker_members: 200,
+            mention_events: 1000,
+        }
     }
 }
 
@@ -114,16 +131,17 @@ pub fn post_role(value: i32, default: Option<Role>) -> Result<Role, Status> {
 }
 
 impl Limits {
-    /// Everything that is wrong with these values, one sentence each.
-    pub fn problems(&self) -> Vec<String> {
-        let fields = [
-            ("content_bytes", self.content_bytes, 1 << 20),
-            ("page", self.page as usize, 1000),
-            ("users_per_request", self.users_per_request, 1000),
-            ("attachments", self.attachments, 1000),
-        ];
-        let wrong = fields.iter().filter(|(_, value, most)| *value == 0 || value > most);
-        wrong.map(|(name, value, most)| format!("core.limits.{name} = {value}: must be 1-{most}")).collect()
+    /// Every setting's name and value, with its least and its greatest.
+    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 7] {
+        [
+            ("content_bytes", self.content_bytes as u64, 1, 1 << 20),
+            ("page", u64::from(self.page), 1, 1000),
+            ("users_per_request", self.users_per_request as u64, 1, 1000),
+            ("attachments", self.attachments as u64, 1, 1000),
+            ("presence_users", self.presence_users as u64, 1, 1000),
+            ("marker_members", u64::from(self.marker_members), 0, 1000),
+            ("mention_events", self.mention_events as u64, 1, 10_000),
+        ]
     }
 
     /// Entries of a page.

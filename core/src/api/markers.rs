@@ -14,20 +14,15 @@ use nexus_proto::v1::{self, ephemeral, event::Body, marker_service_server::Marke
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-/// Members above which nobody is told of others' markers.
-const SHARED_UP_TO: u32 = 200;
-/// Events in which mentions are counted.
-const MENTIONS_AMONG: usize = 1000;
-
 impl Api {
-    /// Messages above one's read marker that mention one, among at most 1,000 events.
+    /// Messages above one's read marker that mention one, among at most `core.limits.mention_events` events.
     pub(super) async fn mentions(&self, look: &Look, caller: &Caller, read: u64) -> Result<u32, Status> {
         if look.role.is_none() || read >= look.head.last_seq {
             return Ok(0);
         }
         let read = read.max(look.head.floor);
-        let events =
-            self.conversations.events(&look.place, read, MENTIONS_AMONG).await.map_err(status::fault)?;
+        let among = self.limits.mention_events;
+        let events = self.conversations.events(&look.place, read, among).await.map_err(status::fault)?;
         let mut mentions = 0;
         for event in events.iter().filter(|event| look.intervals.covers(event.seq)) {
             if let Ok(Some(Body::MessageSent(sent))) = event.decode() {
@@ -61,7 +56,7 @@ impl Api {
             0
         };
         self.conversations.mark(&place, &caller.user, which, at, messages).await.map_err(status::fault)?;
-        if look.about.members <= SHARED_UP_TO {
+        if look.about.members <= self.limits.marker_members {
             let now = self.conversations.markers_of(&place, &caller.user).await.map_err(status::fault)?;
             let marker = Some(v1::Marker {
                 user: caller.user.to_string(),
@@ -115,13 +110,14 @@ impl MarkerService for Api {
         if look.role.is_none() {
             return Err(Status::permission_denied("only members may see markers"));
         }
-        if look.about.members > SHARED_UP_TO {
+        let most = self.limits.marker_members;
+        if look.about.members > most {
             return Err(Status::failed_precondition(format!(
-                "the conversation has {} members: markers are shared among at most {SHARED_UP_TO}",
+                "the conversation has {} members: markers are shared among at most {most}",
                 look.about.members
             )));
         }
-        let (members, _) = look.members("", SHARED_UP_TO as usize).await.map_err(status::read)?;
+        let (members, _) = look.members("", most as usize).await.map_err(status::read)?;
         let mut markers = Vec::with_capacity(members.len());
         for (user, _) in members {
             let now = self.conversations.markers_of(&place, &user).await.map_err(status::fault)?;

@@ -110,7 +110,7 @@ impl Delivery {
             here: Here::default(),
             elsewhere: Elsewhere::default(),
             node: rng.next_u64(),
-            typists: Typists::default(),
+            typists: Typists::new(settings.typists, settings.typists_per_conversation),
             chance: Mutex::new(Chance { rng, keys: 0 }),
             listener: Mutex::new(Some(bus.listen())),
             bodies: TaskTracker::new(),

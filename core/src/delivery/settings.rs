@@ -101,6 +101,14 @@ pub struct Settings {
     /// Users per second whose presence is told to others.
     #[config(default = 500, env = "NEXUS_CORE_DELIVERY_PRESENCE_PER_SECOND")]
     pub presence_per_second: usize,
+
+    /// Users of this node who may type at once. Of more nobody is told.
+    #[config(default = 100000, env = "NEXUS_CORE_DELIVERY_TYPISTS")]
+    pub typists: usize,
+
+    /// Users of one conversation who may type at once. Of more nobody is told.
+    #[config(default = 50, env = "NEXUS_CORE_DELIVERY_TYPISTS_PER_CONVERSATION")]
+    pub typists_per_conversation: usize,
 }
 
 impl Default for Settings {
@@ -129,13 +137,15 @@ impl Default for Settings {
             presence_members: 200,
             presence_conversations: 200,
             presence_per_second: 500,
+            typists: 100_000,
+            typists_per_conversation: 50,
         }
     }
 }
 
 impl Settings {
     /// Every setting's name and value, with its least and its greatest.
-    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 23] {
+    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 25] {
         [
             ("queue_bytes", self.queue_bytes as u64, 4 << 10, 1 << 30),
             ("heartbeat_ms", self.heartbeat_ms, 1000, 20_000),
@@ -160,6 +170,8 @@ impl Settings {
             ("presence_members", u64::from(self.presence_members), 0, 100_000),
             ("presence_conversations", self.presence_conversations as u64, 1, 10_000),
             ("presence_per_second", self.presence_per_second as u64, 1, 1_000_000),
+            ("typists", self.typists as u64, 1, 10_000_000),
+            ("typists_per_conversation", self.typists_per_conversation as u64, 1, 10_000),
         ]
     }
 

@@ -13,16 +13,14 @@ use tokio::time::Instant;
 pub const LASTS: Duration = Duration::from_secs(6);
 /// How soon it is told again when it is said again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Users of a node who may type at once; beyond that nobody is told of more.
-const MOST: usize = 100_000;
-/// Users of a conversation who may type at once; beyond that nobody is told of more.
-const MOST_IN_ONE: usize = 50;
-
 type Who = (Place, User, Seq);
 
 /// Those who type.
-#[derive(Default)]
-pub struct Typists(Mutex<BTreeMap<Who, Typist>>);
+pub struct Typists {
+    all: Mutex<BTreeMap<Who, Typist>>,
+    most: usize,
+    most_in_one: usize,
+}
 
 struct Typist {
     until: Instant,
@@ -30,8 +28,13 @@ struct Typist {
 }
 
 impl Typists {
+    /// Nobody types. `most` may at once, and `most_in_one` in one conversation; beyond, nobody is told of more.
+    pub fn new(most: usize, most_in_one: usize) -> Self {
+        Self { all: Mutex::default(), most, most_in_one }
+    }
+
     fn all(&self) -> MutexGuard<'_, BTreeMap<Who, Typist>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody types, or stopped, in a conversation or in one of its threads. Gives whether to tell others.
@@ -51,8 +54,8 @@ impl Typists {
             return tell;
         }
         let first = (place.clone(), User::lowest(), 0);
-        let here = all.range(first..).take_while(|((of, ..), _)| of == place).take(MOST_IN_ONE).count();
-        let room = all.len() < MOST && here < MOST_IN_ONE;
+        let here = all.range(first..).take_while(|((of, ..), _)| of == place).take(self.most_in_one).count();
+        let room = all.len() < self.most && here < self.most_in_one;
         if room {
             all.insert(who, Typist { until, told: now });
         }
@@ -79,7 +82,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn typing_is_told_when_it_begins_goes_on_and_ends() {
-        let typists = Typists::default();
+        let typists = Typists::new(9, 9);
         let place =
             Place { tenant: User::new("t").unwrap(), conversation: ConversationId(uuid::Uuid::nil()) };
         let (ann, start) = (User::new("ann").unwrap(), Instant::now());
@@ -94,11 +97,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_is_not_told_of() {
-        let typists = Typists::default();
-        let place =
-            Place { tenant: User::new("t").unwrap(), conversation: ConversationId(uuid::Uuid::nil()) };
-        let told = (0..MOST_IN_ONE + 9)
-            .filter(|n| typists.set(&place, &User::new(&format!("u{n}")).unwrap(), 0, true, Instant::now()));
-        assert_eq!(told.count(), MOST_IN_ONE);
+        let typists = Typists::new(7, 5);
+        let told = |conversation| {
+            let conversation = ConversationId(uuid::Uuid::from_u128(conversation));
+            let place = Place { tenant: User::new("t").unwrap(), conversation };
+            let users = (0..9).map(|n| User::new(&format!("u{n}")).unwrap());
+            users.filter(|user| typists.set(&place, user, 0, true, Instant::now())).count()
+        };
+        assert_eq!([told(1), told(2)], [5, 2]);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! - here: starting and ending it.
 //! - `listen`: where edges come in; `tls`: certificates on both sides.
-//! - [`health`]: how it is, told to edges and to people.
+//! - [`health`]: how it is, told to edges and to people; `limits`: those in force.
 
 pub mod health;
+mod limits;
 mod listen;
 pub mod tls;
 
@@ -141,6 +142,7 @@ impl Node {
     pub async fn start(config: &Config, outside: Outside) -> Result<Self, StartError> {
         let registry = Registry::new();
         let internal = |error: prometheus::Error| StartError::Internal(error.to_string());
+        limits::show(config, &registry).map_err(internal)?;
         let mut chance = outside.chance;
         let parts = open(config, &mut chance, &registry).await?;
         // After the store, whose lock shows that no other process uses this data.

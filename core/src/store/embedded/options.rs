@@ -57,18 +57,23 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Everything that is wrong with these values, one sentence each.
-    pub fn problems(&self) -> Vec<String> {
-        let least = [
+    /// Every setting's name and value, with its least.
+    pub fn limits(&self) -> [(&'static str, u64, u64); 8] {
+        [
             ("cache_bytes", self.cache_bytes, 1 << 20),
+            ("min_free_bytes", self.min_free_bytes, 0),
             ("deadline_ms", self.deadline_ms, 100),
             ("group_operations", self.group_operations as u64, 1),
             ("group_bytes", self.group_bytes as u64, 1),
             ("queue_operations", self.queue_operations as u64, 1),
             ("queue_bytes", self.queue_bytes as u64, 1 << 20),
             ("reads", self.reads as u64, 1),
-        ];
-        let low = least.into_iter().filter(|(_, value, least)| value < least);
+        ]
+    }
+
+    /// Everything that is wrong with these values, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let low = self.limits().into_iter().filter(|(_, value, least)| value < least);
         let mut problems: Vec<String> = low
             .map(|(name, value, least)| format!("{name} is {value}; it must be at least {least}"))
             .collect();
