@@ -165,7 +165,11 @@ impl Node {
             limits: config.limits.clone(),
             ids: Ids::new(chance),
         });
-        let presence = PresenceApi { delivery: delivery.clone(), conversations: conversations.clone() };
+        let presence = PresenceApi {
+            delivery: delivery.clone(),
+            conversations: conversations.clone(),
+            limits: config.limits.clone(),
+        };
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service)
             .add_service(StreamServer::new(delivery.clone()))

@@ -6,6 +6,7 @@
 //! - [`embedded`]: what the embedded store promises beyond that.
 //! - [`torn`]: what it makes of a damaged journal; [`crash`]: of kill -9.
 //! - [`left`]: what those who left may read. [`retention`]: what is left of a log that was trimmed.
+//! - [`presence`]: who is told how somebody is, and what it costs.
 //! - [`hashes`]: the test vectors of what stored data and clients depend on.
 //! - [`delivery`]: what an attached device sees, over [`memory`].
 //! - [`served`]: a whole node over its socket: the table of methods, and what only the services do.
@@ -20,6 +21,7 @@ mod embedded;
 mod hashes;
 mod left;
 mod memory;
+mod presence;
 mod retention;
 mod sequences;
 mod served;
