@@ -3,9 +3,11 @@
 //! - [`world`]: the node, and people who call it.
 //! - [`methods`]: the table of methods in docs/api.md is true.
 //! - [`preferences`], [`directory`], [`slow_mode`]: what they say. [`bounds`]: the ends of ranges.
+//! - [`limits`]: those that an operator sets are in force, and shown.
 
 mod bounds;
 mod directory;
+mod limits;
 mod methods;
 mod preferences;
 mod slow_mode;

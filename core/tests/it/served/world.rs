@@ -19,6 +19,10 @@ use std::{
     },
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic::{
     Request, Status, Streaming,
     transport::{Channel, Endpoint},
@@ -56,11 +60,17 @@ async fn started(config: &Config, clock: &Arc<Still>) -> (Node, Channel) {
 impl World {
     /// A node with the default settings, in development mode.
     pub async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same with some settings changed.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let (folder, clock) = (TempDir::new().unwrap(), Arc::new(Still(AtomicI64::new(NOON))));
         let mut config = <Config as confique::Config>::builder().load().unwrap();
         config.data = folder.path().join("data");
         config.socket = folder.path().join("core.sock");
         config.admin = "off".into();
+        change(&mut config);
         let (node, channel) = started(&config, &clock).await;
         Self { channel, clock, config, ids: AtomicU64::new(1), node: Some(node), _folder: folder }
     }
@@ -76,6 +86,16 @@ impl World {
         chance[2..].copy_from_slice(&self.ids.fetch_add(1, SeqCst).to_be_bytes());
         let now = self.clock.now_ms() as u64;
         ClientId(uuid::Builder::from_unix_timestamp_millis(now, &chance).into_uuid()).to_string()
+    }
+
+    /// What the node answers at /metrics.
+    pub async fn metrics(&self) -> String {
+        let address = self.node.as_ref().unwrap().admin.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     /// Ends the node in good order.
