@@ -184,6 +184,7 @@ impl Person {
     async fn follow(&self, client: &Client, cursor: &mut u64) {
         let cursors = vec![v1::Cursor { conversation_id: self.room.clone(), seq: *cursor }];
         let mut attachment = client.attach(AttachOptions { cursors, ..AttachOptions::default() });
+        let mut open = false;
         while let Some(item) = attachment.next().await {
             match item {
                 Item::Events { conversation_id, events, .. } if conversation_id == self.room => {
@@ -201,7 +202,11 @@ impl Person {
                         judge.skipped(&self.room, &self.user, DEVICE, first, last, false);
                     });
                 }
-                Item::Detached { .. } | Item::Ended { .. } => self.seen.streams_ended.add(1),
+                Item::Attached { .. } => open = true,
+                // Attempts to open one that fail are told in the same way.
+                Item::Detached { .. } | Item::Ended { .. } => {
+                    self.seen.streams_ended.add(u64::from(std::mem::take(&mut open)));
+                }
                 _ => {}
             }
         }

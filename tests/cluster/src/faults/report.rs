@@ -148,3 +148,14 @@ fn seconds(time: Duration) -> String {
         format!("{:.1} s", time.as_secs_f64())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::total;
+
+    #[test]
+    fn what_was_skipped_is_in_the_last_line_and_only_then() {
+        assert_eq!(total(16, 0, 0), "16 passed, 0 failed");
+        assert_eq!(total(11, 1, 4), "11 passed, 1 failed, 4 skipped");
+    }
+}
