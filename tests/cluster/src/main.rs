@@ -89,8 +89,9 @@ async fn up(shape: Shape) -> anyhow::Result<()> {
     let (url, ca) = (deployment.url(), deployment.ca());
     println!("\nA cluster of {} chat nodes and {} edges is ready.\n", shape.cores, shape.gateways);
     println!("  Open     {url}   and log in with any name");
-    println!("  Chat     nexus chat --user bob --server {url} --ca {}", ca.display());
-    println!("  Check    nexus check --server {url} --ca {}", ca.display());
+    let nexus = program::path()?;
+    println!("  Chat     {} chat --user bob --server {url} --ca {}", nexus.display(), ca.display());
+    println!("  Check    {} check --server {url} --ca {}", nexus.display(), ca.display());
     println!("  Trust    {}", ca.display());
     println!("  Logs     {}", deployment.folder().display());
     for member in deployment.cores.iter().chain(&deployment.gateways) {
