@@ -25,7 +25,7 @@ page: # The web page into web/dist, if it changed: the program is built anew wit
 	    npm ci --prefix web && cp web/package-lock.json web/node_modules/.built-from; fi; \
 	  if [ ! -d web/dist ] || [ ! -f web/node_modules/.page ] || [ -n "$$(find web proto -mindepth 1 \
 	    \( -name node_modules -o -name dist -o -name gen \) -prune -o -newer web/node_modules/.page -print -quit)" ]; then \
-	    touch web/node_modules/.page.next; npm run build --prefix web && mv web/node_modules/.page.next web/node_modules/.page; fi; fi
+	    mkdir -p web/src/gen; touch web/node_modules/.page.next; npm run build --prefix web && mv web/node_modules/.page.next web/node_modules/.page; fi; fi
 
 test: ## Run every check; as root on Debian, install what they lack (CHECKS="proto web" runs only those)
 	@.ci/checks $(CHECKS)
