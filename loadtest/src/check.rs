@@ -71,17 +71,21 @@ pub async fn check(
     let names: Vec<String> = (0..plan.users).map(|n| format!("check-{run}-{n}")).collect();
     progress(format!("opening {} users in rooms of {}", plan.users, plan.room));
     let mut rooms = Vec::new();
+    let mut listeners = JoinSet::new();
     for members in names.chunks(plan.room) {
-        rooms.push(Room::open(plan, run, members, rooms.len(), &connect, &seen).await?);
+        let room = Room::open(plan, run, members, rooms.len(), &connect, &seen).await?;
+        // One room after the other: if all attached in one moment, that would be what is measured.
+        for person in room.writers.iter().chain(&room.leaver) {
+            listeners.spawn(person.clone().listen(plan.break_every));
+        }
+        rooms.push(room);
     }
     let stranger = match (plan.strangers, rooms.first()) {
         (true, Some(room)) => Some(Person::new(&connect, &format!("check-{run}-stranger"), &room.id, &seen)?),
         _ => None,
     };
-    let mut listeners = JoinSet::new();
-    let everybody = rooms.iter().flat_map(|room| room.writers.iter().chain(&room.leaver)).chain(&stranger);
-    for person in everybody {
-        listeners.spawn(person.clone().listen(plan.break_every));
+    if let Some(stranger) = &stranger {
+        listeners.spawn(stranger.clone().listen(plan.break_every));
     }
     progress(format!("sending {:.0} messages/s for {} s", plan.rate, plan.duration.as_secs()));
     seen.deliveries(|deliveries| *deliveries = Deliveries::begin(Instant::now()));
