@@ -2,8 +2,9 @@
 
 use crate::{
     certificate::Authority,
-    server::{Server, free_port, get},
+    server::{Server, get},
 };
+use nexus_cluster::ports;
 use std::{fs, process::Stdio, time::Duration};
 use tokio::{net::TcpStream, process::Command};
 
@@ -64,7 +65,7 @@ async fn count_connections(admin: &str, most: &mut usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_breaks_connections_and_the_promise_is_kept() {
-    let admin = format!("127.0.0.1:{}", free_port());
+    let admin = format!("127.0.0.1:{}", ports::one().unwrap());
     let server = Server::start_with(vec![("NEXUS_GATEWAY_ADMIN", admin.clone())]).await;
     let (mut command, mut most) = (check(&server), 0);
     let (content, said) = tokio::select! {

@@ -3,10 +3,11 @@
 
 use crate::{
     durability::PATIENCE,
-    server::{Server, free_port, get},
+    server::{Server, get},
     talk::Talk,
 };
 use nexus_client::{Client, ClientOptions, DevelopmentTokens, Endpoint, RetryPolicy};
+use nexus_cluster::ports;
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 const DISK: usize = 160 << 20;
@@ -59,7 +60,7 @@ pub fn impatient(server: &Server) -> Client {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_almost_full_disk_refuses_to_write_and_goes_on_when_there_is_room() {
-    let admin = format!("127.0.0.1:{}", free_port());
+    let admin = format!("127.0.0.1:{}", ports::one().unwrap());
     let mut server = Server::prepared(vec![("NEXUS_CORE_ADMIN", admin.clone())]);
     let Some(disk) = Disk::mount(&server) else { return };
     server.begin().await;
@@ -100,7 +101,7 @@ async fn an_almost_full_disk_refuses_to_write_and_goes_on_when_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_full_to_the_last_byte_loses_nothing() {
-    let admin = format!("127.0.0.1:{}", free_port());
+    let admin = format!("127.0.0.1:{}", ports::one().unwrap());
     let settings = vec![("NEXUS_CORE_ADMIN", admin.clone()), ("NEXUS_STORE_MIN_FREE_BYTES", "0".into())];
     let mut server = Server::prepared(settings);
     let Some(disk) = Disk::mount(&server) else { return };

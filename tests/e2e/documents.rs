@@ -1,6 +1,7 @@
 //! What the documents for those who run it say is what the program has: metrics, and messages.
 
-use crate::server::{Server, free_port, get};
+use crate::server::{Server, get};
+use nexus_cluster::ports;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -53,7 +54,8 @@ async fn every_metric_is_written_down_and_nothing_else() {
         .collect();
     assert_eq!(rows.keys().cloned().collect::<BTreeSet<_>>(), named);
 
-    let (edge, core) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let (edge, core) =
+        (format!("127.0.0.1:{}", ports::one().unwrap()), format!("127.0.0.1:{}", ports::one().unwrap()));
     let admin = vec![("NEXUS_GATEWAY_ADMIN", edge.clone()), ("NEXUS_CORE_ADMIN", core.clone())];
     let _server = Server::start_with(admin).await;
     let shown = get(&edge, "/metrics").await + &get(&core, "/metrics").await;

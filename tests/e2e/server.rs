@@ -1,9 +1,9 @@
 //! A `nexus` process in a folder of its own, on free ports.
 
 use nexus_client::{Client, DevelopmentTokens, Endpoint};
+use nexus_cluster::ports;
 use std::{
     fs::{self, File},
-    net::TcpListener,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -39,7 +39,7 @@ impl Server {
 
     /// A folder and a port, for a server that isn't started yet.
     pub fn prepared(settings: Vec<(&'static str, String)>) -> Self {
-        Self { folder: TempDir::new().unwrap(), port: free_port(), settings, child: None }
+        Self { folder: TempDir::new().unwrap(), port: ports::one().unwrap(), settings, child: None }
     }
 
     /// A file or folder of its data.
@@ -132,10 +132,6 @@ impl Drop for Server {
             self.kill();
         }
     }
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What an address in plain HTTP answers, header and all.

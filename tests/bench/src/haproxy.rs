@@ -2,9 +2,9 @@
 
 use crate::{client::Edge, server::Server};
 use anyhow::{Context as _, bail};
+use nexus_cluster::ports;
 use std::{
     fs::{self, File},
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -34,7 +34,7 @@ impl Haproxy {
         let pair = folder.join("haproxy.pem");
         fs::write(&pair, made.cert.pem() + &made.signing_key.serialize_pem())?;
         let secret = fs::read_to_string(folder.join("data/token-secret"))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ports::one()?;
         let configuration = folder.join("haproxy.cfg");
         let socket = folder.join("data/core.sock");
         fs::write(&configuration, text(port, &pair, &socket, secret.trim_ascii_end()))?;

@@ -3,11 +3,11 @@
 use crate::client::Edge;
 use anyhow::{Context as _, bail};
 use jsonwebtoken::{EncodingKey, Header};
+use nexus_cluster::ports;
 use serde::Serialize;
 use std::{
     fs::{self, File},
     future::Future,
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -36,7 +36,7 @@ impl Server {
     /// user, and waits for its first answer over TLS. Also gives the time from its start to that answer.
     pub async fn start(folder: &Path) -> anyhow::Result<(Self, Duration)> {
         let program = std::env::var("NEXUS_BIN").context("NEXUS_BIN is not set: run bench.sh")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ports::one()?;
         let log = folder.join("nexus.log");
         let begun = Instant::now();
         let mut command = Command::new(&program);

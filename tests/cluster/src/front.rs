@@ -1,7 +1,6 @@
 //! What stands in front of several edges: HAProxy, which passes TCP on and leaves TLS to them.
 
 use crate::{ports, process::Process};
-use anyhow::Context as _;
 use std::{fs, path::Path, time::Duration};
 use tokio::{net::TcpStream, process::Command};
 
@@ -29,7 +28,7 @@ impl Front {
     pub async fn start(folder: &Path, port: Option<u16>, edges: &[(u16, u16)]) -> anyhow::Result<Self> {
         let port = match port {
             Some(port) => port,
-            None => ports::free(1)?.pop().context("a port")?,
+            None => ports::one()?,
         };
         let servers: String = edges
             .iter()

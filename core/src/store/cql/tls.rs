@@ -7,11 +7,7 @@ use super::options::Options;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use std::{fs, io, path::Path, sync::Arc};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 /// What the options ask for; `None`: no TLS. An error says which setting, and what is wrong with its file.
@@ -52,10 +48,10 @@ pub fn configure(options: &Options) -> Result<Option<Arc<ClientConfig>>, String>
 }
 
 /// What is wrong between the two ends, when the driver couldn't connect, and how it shows. The driver doesn't always say
-/// which end broke off, and why, so each node is spoken to once more. `None`: nothing that has to do with TLS.
+/// which end broke off, and why, so each node is listened to once more. `None`: nothing that has to do with TLS.
 pub async fn trouble(options: &Options, config: Arc<ClientConfig>) -> Option<(&'static str, String)> {
     for node in &options.nodes {
-        if let Ok(Err(error)) = timeout(options.connect_timeout(), speak(node, config.clone())).await
+        if let Ok(Err(error)) = timeout(options.connect_timeout(), listen(node, config.clone())).await
             && let Some(trouble) = explain(&error)
         {
             return Some((trouble, error.to_string()));
@@ -64,14 +60,12 @@ pub async fn trouble(options: &Options, config: Arc<ClientConfig>) -> Option<(&'
     None
 }
 
-/// Asks a node what it can do. Whether it takes a client's certificate shows only with the answer.
-async fn speak(node: &str, config: Arc<ClientConfig>) -> io::Result<()> {
-    const OPTIONS: [u8; 9] = [4, 0, 0, 0, 5, 0, 0, 0, 0];
+/// Connects, and waits for what a node has against it. It says nothing itself: to somebody whom the node has refused
+/// that would be answered by a reset, which discards what the node said before.
+async fn listen(node: &str, config: Arc<ClientConfig>) -> io::Result<()> {
     let socket = TcpStream::connect(node).await?;
     let name = ServerName::IpAddress(socket.peer_addr()?.ip().into());
     let mut stream = TlsConnector::from(config).connect(name, socket).await?;
-    stream.write_all(&OPTIONS).await?;
-    stream.flush().await?;
     stream.read_u8().await.map(drop)
 }
 

@@ -163,7 +163,7 @@ impl Line {
 }
 
 async fn start_redis(folder: &Path) -> anyhow::Result<(Process, Line)> {
-    let port = ports::free(1)?[0];
+    let port = ports::one()?;
     let mut command = tokio::process::Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     let mut process = Process::start("redis", command, &folder.join("redis.log"))?;
