@@ -5,7 +5,10 @@
 mod read;
 
 use confique::{Config as _, Layer as _, toml::FormatOptions};
+use nexus_core::config::Mode;
 use std::{env, ffi::OsString, fmt, path::Path};
+
+type Layer = <Config as confique::Config>::Layer;
 
 /// Everything that can be set. Every setting can be given by the environment variable that stands beside it, which
 /// wins over the file.
@@ -13,7 +16,7 @@ use std::{env, ffi::OsString, fmt, path::Path};
 pub struct Config {
     /// `development` or `production`, for the edge and the core at once.
     #[config(env = "NEXUS_MODE")]
-    pub mode: Option<nexus_core::config::Mode>,
+    pub mode: Option<Mode>,
 
     /// The log of the process.
     #[config(nested)]
@@ -96,9 +99,13 @@ impl Config {
         if let Some(path) = path.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists())) {
             layer = layer.with_fallback(read::file(path, &mut mistakes));
         }
-        let layer = layer.with_fallback(<Self as confique::Config>::Layer::default_values());
+        let mode = mode(&layer).unwrap_or_else(|differ| {
+            mistakes.push(differ);
+            Mode::Development
+        });
+        let layer = layer.with_fallback(Layer::default_values());
         let mut config = Self::from_layer(layer).map_err(|error| Mistakes(vec![format!("{error:#}")]))?;
-        config.settle(role);
+        config.settle(mode, role);
         if role.has_core() {
             mistakes.extend(config.core.problems());
         }
@@ -123,17 +130,16 @@ impl Config {
 
     /// Whether this is a development deployment.
     pub fn development(&self) -> bool {
-        self.core.mode == nexus_core::config::Mode::Development
+        self.mode == Some(Mode::Development)
     }
 
     /// The mode is one for all. In one process the edge finds the core where it listens.
-    fn settle(&mut self, role: Role) {
-        if let Some(mode) = self.mode {
-            self.core.mode = mode;
-        }
-        self.gateway.mode = match self.core.mode {
-            nexus_core::config::Mode::Development => nexus_gateway::config::Mode::Development,
-            nexus_core::config::Mode::Production => nexus_gateway::config::Mode::Production,
+    fn settle(&mut self, mode: Mode, role: Role) {
+        self.mode = Some(mode);
+        self.core.mode = mode;
+        self.gateway.mode = match mode {
+            Mode::Development => nexus_gateway::config::Mode::Development,
+            Mode::Production => nexus_gateway::config::Mode::Production,
         };
         if self.core.socket == Path::new("data/core.sock") {
             self.core.socket = self.core.data.join("core.sock");
@@ -146,10 +152,23 @@ impl Config {
         }
         let auth = &mut self.gateway.auth;
         let given = auth.secret.is_some() || auth.secret_file.is_some() || auth.jwks.is_some();
-        if self.core.mode == nexus_core::config::Mode::Development && !given {
+        if mode == Mode::Development && !given {
             auth.secret_file = Some(self.core.data.join("token-secret"));
         }
     }
+}
+
+/// The mode that is written, wherever that is. An edge that believed another than its nodes do would hand out tokens where
+/// nobody wants that, or the other way round.
+fn mode(layer: &Layer) -> Result<Mode, String> {
+    let edge = layer.gateway.mode.map(|mode| match mode {
+        nexus_gateway::config::Mode::Development => Mode::Development,
+        nexus_gateway::config::Mode::Production => Mode::Production,
+    });
+    let mut written = [layer.mode, layer.core.mode, edge].into_iter().flatten();
+    let mode = written.next().unwrap_or(Mode::Development);
+    let same = written.all(|other| other == mode);
+    same.then_some(mode).ok_or_else(|| "mode, core.mode and gateway.mode differ; set only `mode`".into())
 }
 
 /// The commented example, made from the types above.
@@ -158,4 +177,32 @@ pub fn example() -> String {
     options.general.env_keys = true;
     let text = confique::toml::template::<Config>(options);
     format!("# Nexus. Everything below shows its default; take away the # to change it.\n\n{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(variables: &[(&str, &str)], role: Role) -> Vec<String> {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Config::read_from(None, &variables, role).err().map(|Mistakes(all)| all).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_mode_is_one_for_all_wherever_it_is_written() {
+        for (variable, role) in [
+            ("NEXUS_MODE", Role::All),
+            ("NEXUS_CORE_MODE", Role::All),
+            ("NEXUS_GATEWAY_MODE", Role::All),
+            ("NEXUS_GATEWAY_MODE", Role::Gateway),
+        ] {
+            let found = mistakes(&[(variable, "production")], role);
+            assert!(found.iter().any(|mistake| mistake.contains("certificate")), "{variable}: {found:?}");
+        }
+        let differ =
+            mistakes(&[("NEXUS_MODE", "production"), ("NEXUS_GATEWAY_MODE", "development")], Role::All);
+        assert!(differ.iter().any(|mistake| mistake.contains("gateway.mode differ")), "{differ:?}");
+        let same = [("NEXUS_MODE", "development"), ("NEXUS_CORE_MODE", "development")];
+        assert!(mistakes(&same, Role::All).is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 //! confique alone ignores keys that it doesn't know and stops at the first value that it can't read. What is written
 //! in a file is never quoted: it may be a secret.
 
-use super::Config;
+use super::{Config, Layer};
 use confique::{
     Config as _, Layer as _,
     meta::{Field, FieldKind, Meta},
@@ -14,8 +14,6 @@ use toml::{
     Deserializer, Spanned, Value,
     de::{DeString, DeTable, DeValue, Error},
 };
-
-type Layer = <Config as confique::Config>::Layer;
 
 /// How many letters may be wrong for a name to be taken for a misspelt one.
 const NEAR: usize = 2;
