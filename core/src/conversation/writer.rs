@@ -16,9 +16,11 @@ use crate::{
     log::{Appended, Entry, Found, Log, Tail},
     store::{Dedupe, StoreError},
 };
+use futures_util::future::join_all;
 use nexus_proto::v1::event::Body;
 use std::{
     collections::{HashMap, VecDeque},
+    iter,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -418,19 +420,13 @@ impl Conversation {
 
     /// Tells the bus, before the senders hear of it, but never for long: the log has it.
     pub(super) async fn publish(&self, events: Arc<[Event]>, moved: Vec<User>) {
-        let publish = async {
-            let mut heard =
-                self.shared.bus.publish(Hint::Appended { place: self.place.clone(), events }).await;
-            for user in moved {
-                heard &= self
-                    .shared
-                    .bus
-                    .publish(Hint::Memberships { tenant: self.place.tenant.clone(), user })
-                    .await;
-            }
-            heard
-        };
-        if !matches!(tokio::time::timeout(self.shared.settings.publish, publish).await, Ok(true)) {
+        let appended = Hint::Appended { place: self.place.clone(), events };
+        let moved =
+            moved.into_iter().map(|user| Hint::Memberships { tenant: self.place.tenant.clone(), user });
+        // All at once: one after the other, the last of many would be told when the time is over.
+        let publish = join_all(iter::once(appended).chain(moved).map(|hint| self.shared.bus.publish(hint)));
+        let heard = tokio::time::timeout(self.shared.settings.publish, publish).await;
+        if !heard.is_ok_and(|heard| heard.into_iter().all(|heard| heard)) {
             self.shared.metrics.publish_failures.inc();
         }
     }

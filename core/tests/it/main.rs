@@ -7,6 +7,7 @@
 //! - [`torn`]: what it makes of a damaged journal; [`crash`]: of kill -9.
 //! - [`left`]: what those who left may read. [`retention`]: what is left of a log that was trimmed.
 //! - [`presence`]: who is told how somebody is, and what it costs.
+//! - [`told`]: the bus is told of everything that was appended.
 //! - [`hashes`]: the test vectors of what stored data and clients depend on.
 //! - [`delivery`]: what an attached device sees, over [`memory`].
 //! - [`served`]: a whole node over its socket: the table of methods, and what only the services do.
@@ -26,4 +27,5 @@ mod retention;
 mod sequences;
 mod served;
 mod store_port;
+mod told;
 mod torn;
