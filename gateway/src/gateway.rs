@@ -8,7 +8,7 @@ use crate::{
     policy::{self, Places, open_keys},
     proxy::{self, Bound, Plan, Server},
     reload::{InUse, ReloadError},
-    routing::{self, Discovery, Learned, Upstreams},
+    routing::{self, Discovery, Eject, Learned, Upstreams},
     tls::{Keeper, TlsError, Towards},
 };
 use prometheus::Registry;
@@ -146,7 +146,11 @@ impl Gateway {
         let in_use = InUse::new(config.clone(), parts, keys);
         let mut discovery = Discovery::new(in_use.named(), learned.clone());
         let nodes = discovery.look().await;
-        let upstreams = Upstreams::new(nodes.clone(), metrics.clone());
+        let eject = Eject {
+            after: config.upstream.eject_after,
+            during: Duration::from_secs(config.upstream.eject_s),
+        };
+        let upstreams = Upstreams::new(nodes.clone(), eject, metrics.clone());
         let (draining, is_draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let health = Duration::from_millis(config.upstream.health_ms);

@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     pub upstream_connections: IntGaugeVec,
     /// Failures of chat nodes, by node and kind.
     pub upstream_failures: IntCounterVec,
+    /// Times that a node was passed over because its calls failed, by node.
+    pub upstream_ejections: IntCounterVec,
     /// Time to the header of a node's answer.
     pub upstream_seconds: HistogramVec,
     /// When the certificate in use expires.
@@ -156,6 +158,11 @@ impl Metrics {
                 "Failures of chat nodes, by node and kind (connect, timeout, broken, out).",
                 &["upstream", "kind"],
             )?,
+            upstream_ejections: make.counters(
+                "nexus_gateway_upstream_ejections_total",
+                "Times that the chat node was passed over because its calls failed (upstream.eject_after).",
+                &["upstream"],
+            )?,
             upstream_seconds: make.add(HistogramVec::new(
                 HistogramOpts::new(
                     "nexus_gateway_upstream_header_seconds",
@@ -199,6 +206,7 @@ impl Metrics {
     pub(crate) fn forget_upstream(&self, upstream: &str) {
         // A series that was never written is not there; that is all that can fail.
         self.upstream_healthy.remove_label_values(&[upstream]).ok();
+        self.upstream_ejections.remove_label_values(&[upstream]).ok();
         self.upstream_seconds.remove_label_values(&[upstream]).ok();
         self.upstream_connections.remove_label_values(&[upstream]).ok();
         for kind in ["connect", "timeout", "broken", "out"] {

@@ -247,6 +247,15 @@ pub struct Upstream {
     /// Checks that must fail in a row before a node gets no more requests. One good check brings it back.
     #[config(default = 2, env = "NEXUS_GATEWAY_UPSTREAM_UNHEALTHY_AFTER")]
     pub unhealthy_after: u32,
+
+    /// Calls to a node that must get no answer in a row, while it passes its checks, before other nodes are preferred for
+    /// `eject_s`. Its streams stay. 0 means never.
+    #[config(default = 5, env = "NEXUS_GATEWAY_UPSTREAM_EJECT_AFTER")]
+    pub eject_after: u32,
+
+    /// For how long they are, in seconds. After it, one more such call is enough.
+    #[config(default = 10, env = "NEXUS_GATEWAY_UPSTREAM_EJECT_S")]
+    pub eject_s: u64,
 }
 
 /// Browsers on pages of other origins. The edge's own page needs nothing here.

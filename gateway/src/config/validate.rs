@@ -144,6 +144,7 @@ impl Config {
         check(upstream.ping_s > 0, "upstream.ping_s: at least 1");
         check(upstream.health_ms >= 50, "upstream.health_ms: at least 50");
         check(upstream.unhealthy_after > 0, "upstream.unhealthy_after: at least 1");
+        check((1..=86_400).contains(&upstream.eject_s), "upstream.eject_s: between 1 and 86400 seconds");
     }
 }
 

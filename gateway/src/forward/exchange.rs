@@ -1,7 +1,7 @@
 //! One request at its node: both directions of it, until either side ends or fails.
 
 use super::{
-    Client, Forwarder,
+    Client, Forwarder, PATIENCE,
     failure::Failure,
     links::Held,
     request::{Close, Request},
@@ -25,8 +25,8 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status};
 
-/// A chat node ends a stream when its token expires. The edge waits this much longer (after the leeway)
-/// before it does so itself, at the next message or heartbeat.
+/// A chat node ends a stream when its token is no longer taken. The edge waits this much longer before it does so itself,
+/// at the next message or heartbeat.
 const EXPIRY_GRACE_MS: i64 = 10_000;
 
 /// A request that was sent to a node.
@@ -196,11 +196,18 @@ async fn begin<C: Client>(
     mut head: Parts,
     end: bool,
 ) -> Result<(), Failure> {
-    if let Some(chosen) = &request.upstream {
-        let took = request.began.elapsed().as_secs_f64();
-        edge.metrics.upstream_seconds.with_label_values(&[chosen.label()]).observe(took);
-    }
     request.grpc_status = status_of(&head.headers);
+    if let Some(chosen) = &request.upstream {
+        let took = request.began.elapsed();
+        edge.metrics.upstream_seconds.with_label_values(&[chosen.label()]).observe(took.as_secs_f64());
+        match request.grpc_status.map(|code| Code::from(i32::from(code))) {
+            Some(Code::Cancelled | Code::DeadlineExceeded) if took >= PATIENCE => {
+                edge.upstreams.failed(chosen)
+            }
+            Some(Code::Cancelled | Code::DeadlineExceeded) => {}
+            _ => chosen.answered(),
+        }
+    }
     let content_type = head.headers.get(header::CONTENT_TYPE);
     request.answer = content_type.map_or(Protocol::Http, |value| Protocol::parse(value.as_bytes()));
     for (name, value) in std::mem::take(&mut request.headers).iter() {
@@ -240,7 +247,7 @@ async fn room(up: &mut Option<SendStream<Bytes>>) -> bool {
 fn check_token(edge: &Forwarder, request: &Request) -> Result<(), Failure> {
     let expires = request.forward.as_ref().and_then(|forward| forward.expires_ms);
     match expires.filter(|_| request.is_stream()) {
-        Some(expires) if edge.clock.now_ms() > expires.saturating_add(edge.leeway_ms + EXPIRY_GRACE_MS) => {
+        Some(expires) if edge.clock.now_ms() > expires.saturating_add(EXPIRY_GRACE_MS) => {
             let status = Status::unauthenticated("the token has expired; attach again with a new one");
             Err(Failure::own(Close::TokenExpired, status))
         }

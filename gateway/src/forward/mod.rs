@@ -45,6 +45,10 @@ use tokio::time::Instant;
 use tonic::Status;
 use tower::ServiceExt;
 
+/// A call that its client gives up after this long without an answer is its node's failure. One that was given up sooner says
+/// nothing of the node.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// For the rest of a request that was answered without it.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -90,7 +94,6 @@ pub(crate) struct Forwarder {
     metrics: Metrics,
     attempts: usize,
     body_bytes: usize,
-    leeway_ms: i64,
     write: Duration,
 }
 
@@ -120,7 +123,6 @@ impl Forwarder {
             metrics,
             attempts: config.upstream.connect_attempts,
             body_bytes: config.limits.body_bytes,
-            leeway_ms: config.auth.leeway_s as i64 * 1_000,
             write: Duration::from_secs(config.timeouts.write_s),
         }
     }
@@ -189,7 +191,7 @@ impl Forwarder {
 
         let mut tried = Vec::new();
         for _ in 0..self.attempts {
-            let Some(chosen) = self.upstreams.choose(key, &tried) else { break };
+            let Some(chosen) = self.upstreams.choose(key, request.is_stream(), &tried) else { break };
             let head = headers::upward(asked, &ours).map_err(|_| {
                 Failure::own(Close::Internal, Status::internal("the edge could not carry this request"))
             })?;
@@ -233,6 +235,14 @@ impl Forwarder {
         let upstream = request.upstream.as_ref().map(|chosen| chosen.label());
         if let (Some(upstream), Some(kind)) = (upstream, failure.kind) {
             self.metrics.upstream_failures.with_label_values(&[upstream, kind]).inc();
+        }
+        let unanswered = match failure.close {
+            Close::UpstreamFailed | Close::UpstreamTimeout => true,
+            Close::ClientGone => request.status.is_none() && request.began.elapsed() >= PATIENCE,
+            _ => false,
+        };
+        if let Some(chosen) = request.upstream.as_ref().filter(|_| unanswered) {
+            self.upstreams.failed(chosen);
         }
         let Some(status) = failure.status else { return client.cut() };
         request.grpc_status = Some(status.code() as u16);

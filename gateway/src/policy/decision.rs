@@ -31,7 +31,7 @@ pub(crate) struct Forward {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long the node may say nothing.
     pub silence: Duration,
-    /// When the token expires, in Unix milliseconds.
+    /// When the token is no longer taken, in Unix milliseconds.
     pub expires_ms: Option<i64>,
     /// Its place among the requests in progress, given back when it is dropped.
     pub _place: Option<Place>,
@@ -57,7 +57,7 @@ pub(crate) struct Identity {
     pub tenant: String,
     pub user: String,
     pub device: String,
-    /// Unix milliseconds.
+    /// When the token is no longer taken: the leeway after it expires. Unix milliseconds.
     pub expires_ms: i64,
 }
 

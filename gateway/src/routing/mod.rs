@@ -5,12 +5,14 @@
 //! - `discovery.rs`: which nodes there are, as names lead to them
 //! - `rendezvous.rs`: a key's order of preference among the nodes (consistent hashing)
 //! - `upstreams.rs`: the set of nodes, swapped as a whole, with load and health of each
+//! - `ejection.rs`: a node that passes its checks and fails its calls
 //! - `ending.rs`: when what is under way at a node ends before it is done
 //! - `health.rs`: the gRPC health checks that take a node out and bring it back
 
 mod address;
 mod dial;
 mod discovery;
+mod ejection;
 mod ending;
 mod health;
 mod rendezvous;
@@ -19,6 +21,7 @@ mod upstreams;
 pub use address::{Address, BadAddress, Endpoint};
 pub(crate) use dial::dial;
 pub(crate) use discovery::{Discovery, Learned};
+pub use ejection::Eject;
 pub(crate) use ending::{Ending, Out};
 pub(crate) use health::watch;
 pub(crate) use upstreams::Chosen;

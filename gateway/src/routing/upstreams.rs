@@ -2,6 +2,7 @@
 
 use super::{
     Endpoint,
+    ejection::{Calls, Eject},
     ending::{Ending, Out},
     rendezvous,
 };
@@ -19,8 +20,8 @@ use tokio::sync::{Notify, watch};
 
 /// A node may have this much more than the mean before its keys spill over (Mirrokni et al., 2016: 1.25).
 const LOAD_FACTOR: f64 = 1.25;
-/// Below this many requests at once a node is never too loaded: few requests say nothing about balance, and
-/// every key that moves costs its new node a cold start.
+/// Below this many at once a node is never too loaded: few say nothing about balance, and every key that moves costs its new
+/// node a cold start.
 const LOAD_FLOOR: usize = 256;
 
 /// The chat nodes. Cloning gives another handle on the same set.
@@ -37,6 +38,7 @@ struct Shared {
     leaving: OnceLock<Duration>,
     /// Serialises writers; readers never wait. In it the nodes that have left the set, and may still have streams.
     writing: Mutex<Vec<Weak<Node>>>,
+    eject: Eject,
     metrics: Metrics,
 }
 
@@ -45,7 +47,7 @@ struct Shared {
 const UNKNOWN: u8 = 0;
 /// It says that it serves.
 pub(super) const HEALTHY: u8 = 1;
-/// It answers, and says that it is not well: it gets requests only if no other is better.
+/// It answers, and says that it is not well, or its calls fail: it gets requests only if no other is better.
 pub(super) const LIMPING: u8 = 2;
 /// It doesn't answer. Only if all are like that, all are tried: the check may be what is broken.
 pub(super) const UNHEALTHY: u8 = 3;
@@ -56,15 +58,19 @@ pub(crate) struct Node {
     pub(super) label: String,
     hash: u64,
     health: AtomicU8,
-    /// Requests and streams that this edge has on it.
-    load: AtomicUsize,
+    /// Streams that this edge has on it, and everything else. They are balanced apart from each other: streams stay for hours
+    /// where they were once opened, and must not keep calls from a node that has few of them.
+    streams: AtomicUsize,
+    calls: AtomicUsize,
+    outcomes: Calls,
     /// Whether those are to end, see [`Out`].
     out: watch::Sender<Option<Ending>>,
 }
 
-/// A node chosen for one request; its load counts until this is dropped.
+/// A node chosen for one request, which counts until this is dropped.
 pub(crate) struct Chosen {
     node: Arc<Node>,
+    is_stream: bool,
 }
 
 impl Chosen {
@@ -76,6 +82,11 @@ impl Chosen {
         &self.node.label
     }
 
+    /// It answered, whatever it said.
+    pub(crate) fn answered(&self) {
+        self.node.outcomes.answered();
+    }
+
     pub(crate) fn out(&self) -> Out {
         Out(self.node.out.subscribe())
     }
@@ -83,7 +94,7 @@ impl Chosen {
 
 impl Drop for Chosen {
     fn drop(&mut self) {
-        self.node.load.fetch_sub(1, Ordering::Relaxed);
+        self.node.load(self.is_stream).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -95,7 +106,9 @@ impl Node {
             label,
             endpoint,
             health: AtomicU8::new(UNKNOWN),
-            load: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            outcomes: Calls::new(),
             out: watch::Sender::new(None),
         }
     }
@@ -104,19 +117,28 @@ impl Node {
         self.health.load(Ordering::Relaxed)
     }
 
+    /// What it is to those who look for one. One that isn't checked yet counts as healthy.
     fn kind(&self) -> u8 {
-        self.health().max(HEALTHY)
+        match self.health() {
+            UNKNOWN | HEALTHY if self.outcomes.are_ejected() => LIMPING,
+            health => health.max(HEALTHY),
+        }
+    }
+
+    fn load(&self, of_streams: bool) -> &AtomicUsize {
+        if of_streams { &self.streams } else { &self.calls }
     }
 }
 
 impl Upstreams {
-    pub(crate) fn new(endpoints: Vec<Endpoint>, metrics: Metrics) -> Self {
+    pub(crate) fn new(endpoints: Vec<Endpoint>, eject: Eject, metrics: Metrics) -> Self {
         let upstreams = Upstreams {
             shared: Arc::new(Shared {
                 nodes: ArcSwap::from_pointee(Vec::new()),
                 changed: Notify::new(),
                 leaving: OnceLock::new(),
                 writing: Mutex::default(),
+                eject,
                 metrics,
             }),
         };
@@ -150,27 +172,40 @@ impl Upstreams {
 
     /// The node for a key: the best healthy one that is not overloaded and not in `tried`. If every node
     /// failed its check, they are all tried: the check may be what is broken. None if nothing is left.
-    pub(crate) fn choose(&self, key: u64, tried: &[String]) -> Option<Chosen> {
+    pub(crate) fn choose(&self, key: u64, is_stream: bool, tried: &[String]) -> Option<Chosen> {
         let nodes = self.shared.nodes.load();
         let untried = || nodes.iter().filter(|node| !tried.contains(&node.label));
-        // Of the best kind that there is; those that are not checked yet count as healthy.
+        // Of the best kind that there is.
         let kind = untried().map(|node| node.kind()).min()?;
         let usable = || untried().filter(|node| node.kind() == kind);
 
         let (mut count, mut load) = (0usize, 1usize);
         for node in usable() {
             count += 1;
-            load += node.load.load(Ordering::Relaxed);
+            load += node.load(is_stream).load(Ordering::Relaxed);
         }
         let bound = ((load as f64 / count.max(1) as f64 * LOAD_FACTOR).ceil() as usize).max(LOAD_FLOOR);
         let best = |bounded: bool| {
             usable()
-                .filter(|node| !bounded || node.load.load(Ordering::Relaxed) < bound)
+                .filter(|node| !bounded || node.load(is_stream).load(Ordering::Relaxed) < bound)
                 .max_by_key(|node| rendezvous::score(node.hash, key))
         };
         let node = best(true).or_else(|| best(false))?;
-        node.load.fetch_add(1, Ordering::Relaxed);
-        Some(Chosen { node: node.clone() })
+        node.load(is_stream).fetch_add(1, Ordering::Relaxed);
+        Some(Chosen { node: node.clone(), is_stream })
+    }
+
+    /// A call that was sent to it got no answer.
+    pub(crate) fn failed(&self, chosen: &Chosen) {
+        let Chosen { node, is_stream } = chosen;
+        if !is_stream && node.outcomes.failed(self.shared.eject) {
+            self.shared.metrics.upstream_ejections.with_label_values(&[&node.label]).inc();
+            tracing::warn!(
+                upstream = %node.label,
+                seconds = self.shared.eject.during.as_secs(),
+                "calls to this chat node fail though it passes its health checks; others are preferred for a while"
+            );
+        }
     }
 
     /// A node could not be connected to: look at all of them now rather than at the next tick.
@@ -215,7 +250,11 @@ impl Upstreams {
     }
 
     pub(super) fn mark(&self, node: &Node, now: u8) {
-        if node.health.swap(now, Ordering::Relaxed) != now {
+        let before = node.health.swap(now, Ordering::Relaxed);
+        if before == UNHEALTHY && now != UNHEALTHY {
+            node.outcomes.forget();
+        }
+        if before != now {
             match now {
                 HEALTHY => tracing::info!(upstream = %node.label, "chat node passes its health checks"),
                 LIMPING => {
@@ -239,7 +278,8 @@ mod tests {
     use tokio::{task::JoinSet, time::Instant};
 
     fn upstreams(count: usize) -> Upstreams {
-        Upstreams::new(addresses(0..count), Metrics::new(&prometheus::Registry::new()).unwrap())
+        let eject = Eject { after: 3, during: Duration::from_secs(10) };
+        Upstreams::new(addresses(0..count), eject, Metrics::new(&prometheus::Registry::new()).unwrap())
     }
 
     fn addresses(numbers: std::ops::Range<usize>) -> Vec<Endpoint> {
@@ -248,7 +288,7 @@ mod tests {
     }
 
     fn label(upstreams: &Upstreams, key: u64) -> String {
-        upstreams.choose(key, &[]).unwrap().label().to_owned()
+        upstreams.choose(key, false, &[]).unwrap().label().to_owned()
     }
 
     #[test]
@@ -283,12 +323,50 @@ mod tests {
     fn a_hot_key_spills_over_and_comes_back() {
         let upstreams = upstreams(4);
         let home = label(&upstreams, 7);
-        let mut held: Vec<Chosen> = (0..LOAD_FLOOR).map(|_| upstreams.choose(7, &[]).unwrap()).collect();
+        let mut held: Vec<Chosen> =
+            (0..LOAD_FLOOR).map(|_| upstreams.choose(7, false, &[]).unwrap()).collect();
         assert!(held.iter().all(|chosen| chosen.label() == home));
-        held.push(upstreams.choose(7, &[]).unwrap());
+        held.push(upstreams.choose(7, false, &[]).unwrap());
         assert_ne!(held.last().unwrap().label(), home);
         held.clear();
         assert_eq!(label(&upstreams, 7), home);
+    }
+
+    #[test]
+    fn streams_that_stand_elsewhere_draw_no_calls_to_a_node_that_comes_back() {
+        let upstreams = upstreams(3);
+        let home: Vec<String> = (0..200).map(|key| label(&upstreams, key)).collect();
+        let back = upstreams.nodes()[0].clone();
+        upstreams.mark(&back, UNHEALTHY);
+        let standing: Vec<Chosen> =
+            (0..4_000).map(|user| upstreams.choose(user, true, &[]).unwrap()).collect();
+        upstreams.mark(&back, HEALTHY);
+        assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
+        assert_eq!(upstreams.choose(1, true, &[]).unwrap().label(), back.label, "streams fill it up");
+        drop(standing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_calls_fail_is_passed_over_for_a_while_and_no_stream_ends() {
+        let upstreams = upstreams(2);
+        let home = label(&upstreams, 1);
+        let fail =
+            |times| (0..times).for_each(|_| upstreams.failed(&upstreams.choose(1, false, &[]).unwrap()));
+        fail(3);
+        assert_ne!(label(&upstreams, 1), home);
+        assert!(upstreams.nodes().iter().all(|node| node.out.borrow().is_none()));
+        fail(3);
+        assert_eq!(label(&upstreams, 1), home, "where all are alike, none is passed over");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        upstreams.choose(1, true, &[]).unwrap().answered();
+        fail(2);
+        assert_eq!(label(&upstreams, 1), home);
+        fail(1);
+        assert_ne!(label(&upstreams, 1), home);
+        let node = upstreams.nodes().iter().find(|node| node.label == home).unwrap().clone();
+        upstreams.mark(&node, UNHEALTHY);
+        upstreams.mark(&node, HEALTHY);
+        assert_eq!(label(&upstreams, 1), home, "one that was away may be another process");
     }
 
     #[test]
@@ -299,9 +377,9 @@ mod tests {
         }
         assert!(!upstreams.any_healthy());
         let first = label(&upstreams, 1);
-        let second = upstreams.choose(1, std::slice::from_ref(&first)).unwrap().label().to_owned();
+        let second = upstreams.choose(1, false, std::slice::from_ref(&first)).unwrap().label().to_owned();
         assert_ne!(first, second);
-        assert!(upstreams.choose(1, &[first, second]).is_none());
+        assert!(upstreams.choose(1, false, &[first, second]).is_none());
     }
 
     #[test]
@@ -330,7 +408,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn when_the_edge_goes_away_streams_end_in_turn_and_calls_end_by_themselves() {
         let upstreams = upstreams(2);
-        let chosen = upstreams.choose(1, &[]).unwrap();
+        let chosen = upstreams.choose(1, true, &[]).unwrap();
         let mut ends = JoinSet::new();
         let begun = Instant::now();
         for turn in [Some(0.0), Some(0.5), Some(1.0), None] {
@@ -352,9 +430,9 @@ mod tests {
         upstreams.mark(node, HEALTHY);
         let late = chosen.out().wait(Some(0.0)).await;
         assert_eq!(late, Ending::Leaving(within), "what begins while the edge goes away ends as well");
-        let removed = upstreams.choose(1, &[]).unwrap();
+        let removed = upstreams.choose(1, true, &[]).unwrap();
         upstreams.set(addresses(7..8));
-        let elsewhere = upstreams.choose(1, &[]).unwrap();
+        let elsewhere = upstreams.choose(1, true, &[]).unwrap();
         assert_ne!(elsewhere.label(), removed.label());
         assert_eq!(elsewhere.out().wait(Some(0.0)).await, Ending::Leaving(within), "of a node that joins");
     }
@@ -362,7 +440,7 @@ mod tests {
     #[tokio::test]
     async fn streams_at_a_node_that_left_the_set_end_with_the_edge() {
         let upstreams = upstreams(1);
-        let chosen = upstreams.choose(1, &[]).unwrap();
+        let chosen = upstreams.choose(1, true, &[]).unwrap();
         upstreams.set(addresses(7..8));
         upstreams.leave(Duration::ZERO);
         assert_eq!(chosen.out().wait(Some(1.0)).await, Ending::Leaving(Duration::ZERO));

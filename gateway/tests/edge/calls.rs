@@ -15,6 +15,9 @@ use tokio::time::Instant;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::Code;
 
+/// What the edge allows clocks to differ by.
+const LEEWAY_MS: i64 = 30_000;
+
 #[tokio::test]
 async fn a_call_reaches_the_node_with_who_calls() {
     let world = World::new().await;
@@ -25,7 +28,7 @@ async fn a_call_reaches_the_node_with_who_calls() {
     assert_eq!(echo.header("nexus-user"), ["bob"]);
     assert_eq!(echo.header("nexus-tenant"), ["default"]);
     assert_eq!(echo.header("nexus-device"), ["-"]);
-    assert_eq!(echo.header("nexus-token-expires"), [(NOW + 3_600_000).to_string()]);
+    assert_eq!(echo.header("nexus-token-expires"), [(NOW + 3_600_000 + LEEWAY_MS).to_string()]);
     assert_eq!(echo.header("nexus-conversation"), ["c1"]);
     assert_eq!(echo.header("x-request-id"), ["mine-1"]);
     assert_eq!(echo.header("x-forwarded-for"), ["127.0.0.1"]);

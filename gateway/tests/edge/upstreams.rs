@@ -145,6 +145,31 @@ async fn a_node_that_says_it_does_not_serve_gets_nothing_until_it_does() {
 }
 
 #[tokio::test]
+async fn a_node_that_passes_its_checks_and_fails_its_calls_is_passed_over_for_a_while() {
+    let world = World::with(2, |config| {
+        (config.upstream.eject_after, config.upstream.eject_s) = (2, 3);
+    })
+    .await;
+    let client = Client::of(&world, "bob").await;
+    let home = client.call(SEND, "").await.unwrap().node;
+    let mut stream = client.attach("ticks").await.unwrap();
+    let give_up = async |within| {
+        let client = Client::of(&world, "bob").await.with("grpc-timeout", within);
+        client.call(SEND, "silence").await.unwrap_err();
+        client.call(SEND, "silence").await.unwrap_err();
+    };
+    give_up("1m").await;
+    assert_eq!(client.call(SEND, "").await.unwrap().node, home, "that is no fault of the node");
+    give_up("1200m").await;
+    let address = &world.nodes.iter().find(|node| home.ends_with(&node.name)).unwrap().address;
+    let ejections = format!(r#"nexus_gateway_upstream_ejections_total{{upstream="{address}"}}"#);
+    until("it is passed over", async || world.metric(&ejections) == 1.0).await;
+    assert_ne!(client.call(SEND, "").await.unwrap().node, home);
+    until("calls come back", async || client.call(SEND, "").await.unwrap().node == home).await;
+    stream.message().await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn while_one_node_can_not_be_reached_the_next_is_tried() {
     // No check ever takes it out; only trying finds it dead.
     let mut world = World::with(3, |config| config.upstream.unhealthy_after = 1_000_000).await;
