@@ -102,6 +102,21 @@ async fn a_silent_node_does_not_hold_a_stream_for_ever() {
 }
 
 #[tokio::test]
+async fn a_node_that_answers_no_ping_loses_its_streams() {
+    // Neither checks nor silence end them.
+    let world = World::with(1, |config| {
+        (config.upstream.ping_s, config.upstream.unhealthy_after) = (1, 1_000_000);
+        config.timeouts.stream_silence_s = 3_600;
+    })
+    .await;
+    let mut stream = Client::of(&world, "bob").await.attach("idle").await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    let _paused = world.nodes[0].pause().await;
+    let status = tokio::time::timeout(Duration::from_secs(60), stream.message()).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
 async fn streams_go_by_user_and_calls_by_conversation() {
     let world = World::with(4, |_| {}).await;
     let mut of_users = BTreeSet::new();
