@@ -16,6 +16,9 @@ enum Step {
     Deliver(u64),
     /// The stream leaves out everything up to the end of the log.
     Hole,
+    /// The process dies and starts again with nothing but an old cursor: the stream leaves out what came until it was
+    /// open, and the conversation is read when more has come.
+    Crash(prop::sample::Index),
     /// A page is read: before, after or around a place, or the newest one. It arrives later.
     Ask { anchor: u8, place: prop::sample::Index, limit: usize },
     /// Some messages by seq.
@@ -40,6 +43,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..12usize).prop_map(Step::Append),
         4 => (1..8u64).prop_map(Step::Deliver),
         1 => Just(Step::Hole),
+        1 => index().prop_map(Step::Crash),
         3 => (0..4u8, index(), 1..9usize).prop_map(|(anchor, place, limit)| Step::Ask { anchor, place, limit }),
         1 => prop::collection::vec(index(), 1..5).prop_map(Step::AskSome),
         1 => Just(Step::AskSummary),
@@ -114,6 +118,13 @@ proptest! {
                     let (conversation_id, last) = ("c".to_owned(), server.head);
                     let first = replica.get("c").unwrap().seq() + 1;
                     replica.apply(&Item::Hole { conversation_id, first, last, reason: ResetReason::TooLong });
+                }
+                Step::Crash(place) => {
+                    under_way.clear();
+                    replica = Replica::new(ME);
+                    let (conversation_id, last) = ("c".to_owned(), 1 + place.index(server.head as usize) as u64);
+                    replica.apply(&Item::Hole { conversation_id, first: 1, last, reason: ResetReason::TooLong });
+                    replica.summary(Conversation { id: "c".into(), ..server.summary() });
                 }
                 Step::Ask { anchor, place, limit } => {
                     let seq = 1 + place.index(server.head as usize) as u64;

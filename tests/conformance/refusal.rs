@@ -26,6 +26,13 @@ pub fn wrong(status: &Status, code: Code, field: Option<&str>) -> Option<String>
     if status.message().len() < 10 {
         return Some(format!("{said} doesn't say what to do"));
     }
+    if code == Code::ResourceExhausted {
+        let retry = status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some());
+        let quota = status.get_details_quota_failure().map(|quota| quota.violations).unwrap_or_default();
+        let told =
+            !quota.is_empty() && quota.iter().all(|v| !v.subject.is_empty() && !v.description.is_empty());
+        return (!retry && !told).then(|| format!("{said} has neither RetryInfo nor a whole QuotaFailure"));
+    }
     if code != Code::InvalidArgument {
         return None;
     }

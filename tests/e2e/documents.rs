@@ -1,6 +1,9 @@
 //! What the documents for those who run it say is what the program has: metrics, and messages.
 
-use crate::server::{Server, get};
+use crate::{
+    server::{Server, get},
+    start::{first_lines, for_people},
+};
 use nexus_cluster::ports;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,6 +69,39 @@ async fn every_metric_is_written_down_and_nothing_else() {
         seen += 1;
     }
     assert!(seen > 20, "{shown}");
+}
+
+/// The first lines, but for what differs from one start to the next.
+fn alike(lines: &str) -> Vec<String> {
+    let begun = lines.lines().skip_while(|line| !line.trim().starts_with("Nexus "));
+    let lines = begun.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty());
+    let lines = lines.map(|line| match line.split_once(" after ") {
+        Some((ready, _)) => ready.to_owned(),
+        // Tests may have been built without the page.
+        None if line.starts_with("Serving ") => "Open".to_owned(),
+        None if line.starts_with("Open ") => "Open".to_owned(),
+        None => line,
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn the_readme_shows_the_first_lines() {
+    let readme = repository("README.md");
+    let (_, shown) = readme.split_once("    $ make run\n").unwrap();
+    let shown: Vec<&str> =
+        shown.lines().take_while(|line| line.is_empty() || line.starts_with("    ")).collect();
+
+    let (edge, core) = (ports::one().unwrap(), ports::one().unwrap());
+    let address = |port| format!("127.0.0.1:{port}");
+    let mut settings = for_people();
+    settings.extend([("NEXUS_GATEWAY_ADMIN", address(edge)), ("NEXUS_CORE_ADMIN", address(core))]);
+    let server = Server::start_with(settings).await;
+    let said = first_lines(&server).await;
+    let said = said.replace(env!("CARGO_BIN_EXE_nexus"), "target/release/nexus");
+    let said = said.replace(&format!("localhost:{}", server.port), "localhost:8443");
+    let said = said.replace(&address(edge), "127.0.0.1:9901").replace(&address(core), "127.0.0.1:9902");
+    assert_eq!(alike(&shown.join("\n")), alike(&said));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! - [`server`]: the process. [`chat`], [`check`]: `nexus chat` and `nexus check`. [`durability`]: what survives it. [`talk`],
 //!   [`witness`]: what was acknowledged and seen, and whether it holds.
-//! - [`start`], [`configuration`], [`directory`]: what its start says when it can't.
+//! - [`start`], [`configuration`], [`directory`]: what its start says, and when it can't.
 //! - [`roles`]: edge and chat node in processes of their own.
 //! - [`stop`]: how it ends. [`disk`], [`torn`], [`damage`], [`files`], [`clock`], [`vanish`]: faults of the machine.
+//! - [`rebuild`]: views made anew.
 //! - [`certificate`], [`reload`]: a new certificate, or configuration, while it runs.
 //! - [`documents`]: that what is written for operators is true.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -20,6 +21,7 @@ mod disk;
 mod documents;
 mod durability;
 mod files;
+mod rebuild;
 mod reload;
 mod roles;
 mod server;

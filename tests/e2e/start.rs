@@ -1,9 +1,13 @@
-//! What can't be done is one clear message at the start, and an exit code.
+//! The first lines teach; what can't be done is one clear message at the start, and an exit code.
 
-use crate::server::{Server, command};
+use crate::{
+    durability::PATIENCE,
+    server::{Server, command},
+};
 use std::{
     net::TcpListener,
     process::{Command, Output},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -18,6 +22,81 @@ pub fn ended(command: &mut Command) -> (i32, String) {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code().unwrap_or_else(|| panic!("a signal ended it: {said}")), said)
+}
+
+/// Settings with which the first lines stand alone in the log, as on a terminal.
+pub fn for_people() -> Vec<(&'static str, String)> {
+    vec![("NEXUS_LOG_FORMAT", "human".into()), ("NEXUS_LOG_FILTER", "error".into())]
+}
+
+/// The first lines of a server that is [`for_people`].
+pub async fn first_lines(server: &Server) -> String {
+    let all = async {
+        // It answers before it has said so.
+        while !server.log().contains("can log in as anybody.\n") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("it says only {}", server.log()));
+    server.log()
+}
+
+#[tokio::test]
+async fn the_first_lines_say_where_it_is_how_to_log_in_and_whom_to_trust() {
+    let server = Server::start_with(for_people()).await;
+    let said = first_lines(&server).await;
+    let after = |what: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(what));
+        let line = line.unwrap_or_else(|| panic!("{what:?} begins no line of {said}"));
+        line.trim().split("   ").next().unwrap().to_owned()
+    };
+    let url = format!("https://localhost:{}", server.port);
+    assert!(said.lines().any(|line| line.split_whitespace().nth(1) == Some(&url)), "{said}");
+    let chat = after("  Chat ");
+    assert!(chat.ends_with(&format!(" chat --user bob --server {url}")), "{chat}");
+    // As somebody would type it.
+    let token =
+        Command::new("sh").args(["-c", &after("  Token ")]).current_dir(&server.folder).output().unwrap();
+    assert!(token.status.success() && token.stdout.starts_with(b"ey"), "{token:?}");
+    let ca = std::fs::read_to_string(server.folder.path().join(after("  Trust "))).unwrap();
+    assert!(ca.starts_with("-----BEGIN CERTIFICATE-----"), "{ca}");
+    assert!(said.contains("import it into the browser"), "{said}");
+    assert!(server.folder.path().join(after("  Data ")).join("store").is_dir(), "{said}");
+}
+
+#[test]
+fn help_teaches_the_commands_and_the_first_steps() {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nexus")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = help(&["--help"]);
+    for name in ["serve", "core", "gateway", "token", "chat", "check", "config", "rebuild"] {
+        assert!(said.lines().any(|line| line.trim().split(' ').next() == Some(name)), "{name}: {said}");
+        assert!(help(&[name, "--help"]).contains(&format!("Usage: nexus {name}")));
+    }
+    let (_, steps) = said.split_once("Start here:\n").unwrap_or_else(|| panic!("no first steps: {said}"));
+    let mut taught = Vec::new();
+    for step in steps.lines().take_while(|line| !line.is_empty()) {
+        let (step, why) = step.trim().split_once("  ").unwrap_or_else(|| panic!("{step}: what for?"));
+        assert!(!why.trim().is_empty(), "{step}");
+        // What is taught is what there is.
+        for step in step.split(['>', ',']) {
+            let mut words = step.split_whitespace();
+            if words.next() == Some("nexus") {
+                let words: Vec<&str> = words.chain(["--help"]).collect();
+                help(&words);
+                taught.push(words[0].to_owned());
+            }
+        }
+    }
+    for step in ["--help", "chat", "check", "token", "config"] {
+        assert!(taught.iter().any(|taught| taught == step), "{step} is not in {steps}");
+    }
+    for part in ["https://localhost:8443", "./data", "Exit codes:", "nexus.toml"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::fake::{Fake, message};
 
-fn from(seq: u64) -> AttachOptions {
+pub fn from(seq: u64) -> AttachOptions {
     let cursors = vec![Cursor { conversation_id: "c".into(), seq }];
     AttachOptions { cursors, ..AttachOptions::default() }
 }

@@ -213,8 +213,12 @@ impl Limits {
             bytes("content.encrypted.ciphertext", &encrypted.ciphertext, 1, self.content_bytes)?;
         }
         for (key, value) in &content.metadata {
-            text("content.metadata key", key, 1, 64)?;
-            text("content.metadata value", value, 0, 1024)?;
+            let wrong = match (key.len(), value.len()) {
+                (1..=64, ..=1024) => continue,
+                (1..=64, n) => format!("the value of {key:?} has {n} bytes, at most 1024 are allowed"),
+                (n, _) => format!("a key has {n} bytes, must be 1-64"),
+            };
+            return Err(invalid("content.metadata", wrong));
         }
         Ok(content)
     }

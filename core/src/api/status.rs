@@ -27,10 +27,7 @@ pub fn refusal(refusal: Refusal) -> Status {
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
         Refusal::Beyond { .. } => Status::out_of_range(message),
-        Refusal::Full { what, .. } => {
-            let details = ErrorDetails::with_quota_failure_violation(what, &message);
-            Status::with_error_details(Code::ResourceExhausted, message, details)
-        }
+        Refusal::Full { what, .. } => exhausted(what, message),
     }
 }
 
@@ -88,8 +85,10 @@ pub async fn unreadable(response: Response<Body>) -> Response<Body> {
         let (field, why) = undecodable(why);
         return invalid(&field, format!("can't be read: {why}")).into_http();
     }
-    if status.code() == Code::OutOfRange && why.contains("decoded message length too large") {
-        return Status::resource_exhausted(format!("the request is too large: {why}")).into_http();
+    if status.code() == Code::OutOfRange
+        && let Some((_, found)) = why.split_once("decoded message length too large: ")
+    {
+        return exhausted("bytes of the request", format!("the request is too large: {found}")).into_http();
     }
     response
 }
@@ -107,6 +106,11 @@ fn undecodable(why: &str) -> (String, &str) {
     path.reverse();
     let field = if path.is_empty() { "request".to_owned() } else { path.join(".") };
     (field, rest)
+}
+
+fn exhausted(what: &str, message: String) -> Status {
+    let details = ErrorDetails::with_quota_failure_violation(what, &message);
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 fn unavailable(message: String) -> Status {

@@ -39,8 +39,12 @@ impl Default for Rules {
 impl Rules {
     /// The body of the event to append at a time (Unix milliseconds), or why there is none.
     pub fn decide(&self, rows: &Rows, command: &Command, at: i64) -> Result<Body, Refusal> {
-        if let Body::ConversationCreated(_) = &command.body {
-            return if rows.about().is_some() { Err(Refusal::Exists) } else { Ok(command.body.clone()) };
+        if let Body::ConversationCreated(b) = &command.body {
+            if rows.about().is_some() {
+                return Err(Refusal::Exists);
+            }
+            self.room(b.kind(), 0, b.members.len())?;
+            return Ok(command.body.clone());
         }
         let about = rows.about().ok_or(Refusal::NoConversation)?;
         let member = rows.member(&command.sender).filter(|member| member.present());
@@ -65,18 +69,18 @@ impl Rules {
         if !oneself {
             return Err(Refusal::Denied("you are not a member of this channel: join it first"));
         }
-        self.room(about, 1)?;
+        self.room(about.kind(), about.members, 1)?;
         let mut body = body.clone();
         body.members[0].role = Role::Member as i32;
         Ok(Body::MembersAdded(body))
     }
 
-    fn room(&self, about: &About, more: u32) -> Result<(), Refusal> {
-        let limit = match about.kind() {
+    fn room(&self, kind: ConversationKind, members: u32, more: usize) -> Result<(), Refusal> {
+        let limit = match kind {
             ConversationKind::Channel => self.channel_members,
             _ => self.group_members,
         };
-        if about.members.saturating_add(more) > limit {
+        if members as usize + more > limit as usize {
             return Err(Refusal::Full { what: "members of the conversation", limit: u64::from(limit) });
         }
         Ok(())
@@ -221,7 +225,7 @@ impl Case<'_> {
             let row = User::new(&m.user).ok().and_then(|user| self.rows.member(&user));
             !row.is_some_and(Member::present)
         });
-        self.rules.room(self.about, body.members.len() as u32)?;
+        self.rules.room(self.about.kind(), self.about.members, body.members.len())?;
         Ok(Body::MembersAdded(body))
     }
 

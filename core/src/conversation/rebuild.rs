@@ -8,13 +8,13 @@ use super::{
 use crate::{
     domain::{Place, Seq},
     log::Log,
-    store::{Store, StoreError},
+    store::{Rows as Ask, Store, StoreError},
 };
 use std::sync::Arc;
 
 /// Folds a conversation's whole log, or what is left of it, into a new generation of views, puts it in force, and drops
-/// the old one. What was trimmed is taken over as far as it is still meant to be known. Offline: no node may serve the
-/// conversation meanwhile. Returns the seq that the views reflect now.
+/// the older ones. What was trimmed is taken over as far as it is still meant to be known. Offline: no node may serve
+/// the conversation meanwhile. Returns the seq that the views reflect now.
 pub async fn rebuild(store: Arc<dyn Store>, log: &Log, place: &Place) -> Result<Seq, Fault> {
     let latest = log.latest(None).await?.map(|(_, statics)| statics);
     let (last, floor) = latest.map_or((0, 0), |statics| (statics.last_seq, statics.floor.seq));
@@ -36,10 +36,16 @@ pub async fn rebuild(store: Arc<dyn Store>, log: &Log, place: &Place) -> Result<
     anew.catch_up(log, last, floor).await?;
     anew.flush().await?;
     views::enforce(&*store, place, old + 1).await?;
-    for first in (begins / PART * PART..=last).step_by(PART as usize) {
-        store.drop_cells(&Key::Message(first).partition(place, old)).await?;
+    // A rebuild that died here left the one before as well. What the conversation is was stored first and goes last, so
+    // that a generation without it has nothing else.
+    for generation in 0..=old {
+        let views = Views::at(store.clone(), place.clone(), generation, last);
+        if views.read_rows(&Key::About, Ask::Keys(vec![Key::About.row()])).await?.is_empty() {
+            continue;
+        }
+        views.drop_messages(0, last / PART * PART + PART - 1).await?;
+        store.drop_cells(&rows::members(place, generation)).await?;
+        store.drop_cells(&views.partition(&Key::About)).await?;
     }
-    store.drop_cells(&Key::About.partition(place, old)).await?;
-    store.drop_cells(&rows::members(place, old)).await?;
     Ok(last)
 }

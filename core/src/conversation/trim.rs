@@ -116,7 +116,7 @@ impl Conversation {
         };
         {
             let views = self.views(latest.last_seq, floor).await?;
-            views.drop_trimmed(oldest, floor).await?;
+            views.drop_messages(oldest, floor).await?;
         }
         let dropped = self.log.drop_trimmed(floor).await?;
         retention::note(&self.shared, &self.place, floor, false).await?;

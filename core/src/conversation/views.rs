@@ -161,18 +161,20 @@ impl Views {
         Ok(())
     }
 
-    /// Drops what is stored of messages whose whole part lies at or below the floor, from a seq on. What was stored last
-    /// must reflect the floor.
-    pub async fn drop_trimmed(&self, from: Seq, floor: Seq) -> Result<(), StoreError> {
-        for part in from / rows::PART..(floor + 1) / rows::PART {
+    /// Drops what is stored of messages whose whole part lies at or below a seq, from another on. Where they were trimmed,
+    /// what was stored last must reflect the floor.
+    pub async fn drop_messages(&self, from: Seq, through: Seq) -> Result<(), StoreError> {
+        for part in from / rows::PART..(through + 1) / rows::PART {
             let like = Key::Message(part * rows::PART);
             let mut at = Bytes::new();
             loop {
                 let page = Ask::Range { from: at, to: None, down: false, limit: PAGE };
                 let page = self.read_rows(&like, page).await?;
                 for row in &page {
-                    // A thread goes with its first message.
-                    if rows::main_cell::<rows::Text>(Some(row))?.is_some_and(|text| text.replies > 0) {
+                    // A thread goes with its first message. One that can't be read, which a rebuild is there for, may
+                    // have one.
+                    let text = rows::main_cell::<rows::Text>(Some(row));
+                    if text.map_or(true, |text| text.is_some_and(|text| text.replies > 0)) {
                         let thread = Key::Thread(rows::key_seq(row)?, 0);
                         self.store.drop_cells(&thread.partition(&self.place, self.generation)).await?;
                     }

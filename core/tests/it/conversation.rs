@@ -1,12 +1,13 @@
 //! Conversations over the real embedded store: what a sender and a reader notice.
 
+mod rebuild;
+
 use nexus_core::{
     bus::local::LocalBus,
     clock::Clock,
     conversation::{
         Command, CommandError, Conversations, Receipt, Refusal, Settings,
         history::{Anchor, ReadError},
-        rebuild::rebuild,
     },
     domain::{ClientId, ConversationId, Place, Seq, User, hash},
     log::{Horizon, Log},
@@ -374,42 +375,6 @@ async fn one_sees_what_was_said_while_one_was_a_member() {
         1,
         "what was said before one came back is not unread"
     );
-}
-
-#[tokio::test]
-async fn views_are_what_a_rebuild_makes_of_the_log() {
-    let world = World::small_buckets();
-    let node = world.node();
-    node.does(created(&world, &["bob", "cyd"])).await;
-    let one = node.does(says("bob", world.id(), "one")).await.seq;
-    let two = node.does(says("cyd", world.id(), "two")).await.seq;
-    let edit = v1::MessageEdited { content: Some(v1::Content { text: "uno".into(), ..Default::default() }) };
-    node.does(acts("bob", world.id(), one, Body::MessageEdited(edit))).await;
-    for who in ["ann", "bob", "cyd"] {
-        let body = Body::ReactionAdded(v1::ReactionAdded { reaction: "+1".into() });
-        node.does(acts(who, world.id(), two, body)).await;
-    }
-    let body = Body::ReactionRemoved(v1::ReactionRemoved { reaction: "+1".into() });
-    node.does(acts("bob", world.id(), two, body)).await;
-    node.does(acts("ann", world.id(), two, Body::MessagePinned(v1::MessagePinned {}))).await;
-    let three = node.does(says("ann", world.id(), "three")).await.seq;
-    node.does(acts("ann", world.id(), three, Body::MessageDeleted(v1::MessageDeleted {}))).await;
-    let look = node.all.look(&place(), &user("bob"), 0).await.unwrap();
-    let before = look.messages(Anchor::After(0), 100).await.unwrap().messages;
-    assert_eq!(node.texts("bob").await, ["uno", "two", "-"]);
-    let about = look.about.clone();
-    drop(look);
-    drop(node);
-
-    let store = world.store();
-    let log = Log::new(store.clone(), world.clock.clone(), place(), world.settings.log.clone());
-    assert_eq!(rebuild(store.clone(), &log, &place()).await.unwrap(), 11);
-    let node = world.node_on(store);
-    let look = node.all.look(&place(), &user("bob"), 0).await.unwrap();
-    assert_eq!(look.about, about);
-    assert_eq!(about.pinned, [two]);
-    assert_eq!(look.messages(Anchor::After(0), 100).await.unwrap().messages, before);
-    assert_eq!(before[1].1.reactions.len(), 2);
 }
 
 #[tokio::test]

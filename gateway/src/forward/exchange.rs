@@ -24,6 +24,7 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// A chat node ends a stream when its token is no longer taken. The edge waits this much longer before it does so itself,
 /// at the next message or heartbeat.
@@ -256,8 +257,10 @@ fn check_token(edge: &Forwarder, request: &Request) -> Result<(), Failure> {
 }
 
 fn too_large(edge: &Forwarder) -> Failure {
-    let message = format!("the request is larger than {} bytes", edge.body_bytes);
-    Failure::own(Close::BodyTooLarge, Status::resource_exhausted(message))
+    let message = format!("the request is larger than {} bytes: send less at once", edge.body_bytes);
+    let details = ErrorDetails::with_quota_failure_violation("bytes of the request", &message);
+    let status = Status::with_error_details(Code::ResourceExhausted, message, details);
+    Failure::own(Close::BodyTooLarge, status)
 }
 
 fn status_of(headers: &HeaderMap) -> Option<u16> {

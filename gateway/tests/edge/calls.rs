@@ -14,6 +14,7 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 /// What the edge allows clocks to differ by.
 const LEEWAY_MS: i64 = 30_000;
@@ -208,6 +209,9 @@ async fn a_large_answer_arrives_whole_and_a_large_request_does_not_get_in() {
     let status = client.call(SEND, &"x".repeat(200_000)).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     assert!(status.message().contains("100000 bytes"));
+    let quota = status.get_details_quota_failure().unwrap().violations;
+    assert_eq!(quota[0].subject, "bytes of the request");
+    assert!(quota[0].description.contains("100000 bytes"), "{quota:?}");
 }
 
 #[tokio::test]

@@ -73,6 +73,19 @@ async fn bad_tokens_are_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_clock_may_differ_by_the_leeway_that_is_set() {
+    let world = World::with(1, |config| config.auth.leeway_s = 7).await;
+    let now = NOW / 1_000;
+    for (claim, time) in [("exp", now - 6), ("nbf", now + 6)] {
+        let token = with(claim, json!(time));
+        let client = Client::new(&world).await.with("authorization", &format!("Bearer {token}"));
+        assert_eq!(client.call(LIST, "").await.unwrap().header("nexus-user"), ["bob"], "{claim}");
+    }
+    assert!(refusal(&world, &with("exp", json!(now - 8))).await.contains("expired"));
+    assert!(refusal(&world, &with("nbf", json!(now + 8))).await.contains("not valid yet"));
+}
+
+#[tokio::test]
 async fn forged_tokens_are_refused() {
     let world = World::new().await;
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

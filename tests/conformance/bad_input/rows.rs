@@ -178,13 +178,13 @@ impl Stage {
                 encoded(v1::SendMessageRequest {
                     conversation_id,
                     client_id,
-                    content: Some(content("text")),
+                    content: Some(whole("text")),
                     reply_to: seq,
                     thread: seq,
                 }),
             ),
             "MessageService/EditMessage" => {
-                let content = Some(content("other text"));
+                let content = Some(whole("other text"));
                 (ann, encoded(v1::EditMessageRequest { conversation_id, client_id, seq, content }))
             }
             "MessageService/DeleteMessage" => {
@@ -234,6 +234,12 @@ impl Stage {
         };
         Some(Row { by, request, empty })
     }
+}
+
+/// A content whose parts are all as they must be, so that each can be wrong alone.
+fn whole(text: &str) -> v1::Content {
+    let attachment = v1::AttachmentReference { upload_id: "upload".into(), ..Default::default() };
+    v1::Content { attachments: vec![attachment], ..content(text) }
 }
 
 fn encoded(message: impl prost::Message) -> Vec<u8> {

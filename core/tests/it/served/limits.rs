@@ -3,10 +3,11 @@
 use super::world::{World, by};
 use nexus_core::config::Config;
 use nexus_proto::v1::{
-    self, ConversationKind, marker_service_client::MarkerServiceClient,
+    self, ConversationKind, Visibility, marker_service_client::MarkerServiceClient,
     presence_service_client::PresenceServiceClient,
 };
-use tonic::Code;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 #[tokio::test]
 async fn limits_that_are_set_are_in_force_and_shown() {
@@ -79,6 +80,74 @@ async fn limits_that_are_set_are_in_force_and_shown() {
         let line = format!("nexus_core_limit{{name=\"{name}\"}} {value}\n");
         assert!(shown.contains(&line), "{line} is not in {shown}");
     }
+    world.stop().await;
+}
+
+fn names(names: &str) -> Vec<String> {
+    names.split_whitespace().map(str::to_owned).collect()
+}
+
+impl World {
+    /// Creates a conversation of ann's, public if it may be.
+    async fn made(&self, kind: ConversationKind, others: &str) -> Result<String, Status> {
+        let public = kind == ConversationKind::Channel;
+        let request = v1::CreateConversationRequest {
+            client_id: self.id(),
+            kind: kind.into(),
+            title: "Team".into(),
+            members: names(others).into_iter().map(|user| v1::MemberRole { user, role: 0 }).collect(),
+            visibility: if public { Visibility::Public } else { Visibility::Private } as i32,
+            ..Default::default()
+        };
+        let answer = self.conversations().create_conversation(by("ann", request)).await?;
+        Ok(answer.into_inner().conversation.unwrap().id)
+    }
+
+    async fn add(&self, conversation_id: &str, users: &str) -> Result<(), Status> {
+        let (conversation_id, client_id) = (conversation_id.to_owned(), self.id());
+        let request = v1::AddMembersRequest { conversation_id, client_id, users: names(users), role: 0 };
+        self.conversations().add_members(by("ann", request)).await.map(|_| ())
+    }
+
+    async fn join(&self, who: &str, conversation_id: &str) -> Result<(), Status> {
+        let (conversation_id, client_id) = (conversation_id.to_owned(), self.id());
+        let request = v1::JoinConversationRequest { conversation_id, client_id };
+        self.conversations().join_conversation(by(who, request)).await.map(|_| ())
+    }
+}
+
+#[track_caller]
+fn expect_full<T: std::fmt::Debug>(answer: Result<T, Status>, limit: &str) {
+    let status = answer.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let quota = status.get_details_quota_failure().unwrap().violations;
+    assert_eq!(quota[0].subject, "members of the conversation");
+    assert!(quota[0].description.ends_with(limit), "{quota:?}");
+}
+
+#[tokio::test]
+async fn a_conversation_has_so_many_members_from_the_first_to_the_last() {
+    let mut world = World::with(|config| {
+        (config.conversation.group_members, config.conversation.channel_members) = (3, 4);
+    })
+    .await;
+    // Who creates it is one of them.
+    expect_full(world.made(ConversationKind::Group, "bob cyd dan").await, "at most 3");
+    expect_full(world.made(ConversationKind::Channel, "bob cyd dan eve").await, "at most 4");
+    let group = world.made(ConversationKind::Group, "bob cyd").await.unwrap();
+    expect_full(world.add(&group, "dan").await, "at most 3");
+    let channel = world.made(ConversationKind::Channel, "bob cyd").await.unwrap();
+    // All of them or nobody.
+    expect_full(world.add(&channel, "dan eve").await, "at most 4");
+    assert_eq!(world.see("ann", &channel).await.member_count, 3);
+    world.join("dan", &channel).await.unwrap();
+    expect_full(world.join("eve", &channel).await, "at most 4");
+    // Who is there already takes no room, and who leaves makes some.
+    world.add(&channel, "dan").await.unwrap();
+    let leave = v1::LeaveConversationRequest { conversation_id: channel.clone(), client_id: world.id() };
+    world.conversations().leave_conversation(by("bob", leave)).await.unwrap();
+    world.join("eve", &channel).await.unwrap();
+    expect_full(world.add(&channel, "bob").await, "at most 4");
     world.stop().await;
 }
 
