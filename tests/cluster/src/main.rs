@@ -12,7 +12,15 @@ use nexus_cluster::{
     },
     program,
 };
-use std::{path::PathBuf, time::Duration};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{future::Future, path::PathBuf, pin::Pin, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+/// How long a command may take to end that is told to.
+const END: Duration = Duration::from_secs(20);
 
 /// A whole cluster on this machine, of real parts.
 #[derive(Parser)]
@@ -26,7 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a cluster, and stop and remove all of it at Ctrl-C.
+    /// Start a cluster, and stop and remove all of it at Ctrl-C, SIGTERM or SIGHUP.
     Up {
         /// Where clients connect.
         #[arg(long, default_value_t = 8443)]
@@ -63,6 +71,24 @@ struct Faults {
     write: Option<PathBuf>,
 }
 
+/// Ends when this program is told to end.
+type Told = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Whoever tells it so, from now on nothing is left behind.
+fn told_to_end() -> anyhow::Result<Told> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(Box::pin(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        say("\nStopping ...".into());
+    }))
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -70,10 +96,15 @@ async fn main() -> anyhow::Result<()> {
         bail!("{missing}: `make test` as root installs what a cluster takes");
     }
     let shape = Shape { cassandra: arguments.cassandra_nodes, ..Shape::default() };
+    let told = told_to_end()?;
     match arguments.command {
-        Command::Up { port } => up(Shape { port: Some(port), ..shape }).await,
-        Command::With { command } => with(shape, &command).await,
-        Command::Faults(faults) => judge(shape, faults).await,
+        Command::Up { port } => up(Shape { port: Some(port), ..shape }, told).await,
+        Command::With { command } => with(shape, &command, told).await,
+        Command::Faults(faults) => tokio::select! {
+            done = judge(shape, faults) => done,
+            // What was started has gone with its handles.
+            () = told => bail!("told to end before all faults had happened"),
+        },
     }
 }
 
@@ -81,10 +112,10 @@ fn say(what: String) {
     eprintln!("{what}");
 }
 
-async fn up(shape: Shape) -> anyhow::Result<()> {
+async fn up(shape: Shape, mut told: Told) -> anyhow::Result<()> {
     let deployment = tokio::select! {
         started = Deployment::start(&shape, |step| say(format!("{step} ..."))) => started?,
-        _ = tokio::signal::ctrl_c() => return Ok(()),
+        () = &mut told => return Ok(()),
     };
     let (url, ca) = (deployment.url(), deployment.ca());
     println!("\nA cluster of {} chat nodes and {} edges is ready.\n", shape.cores, shape.gateways);
@@ -98,25 +129,35 @@ async fn up(shape: Shape) -> anyhow::Result<()> {
         println!("  Admin    http://127.0.0.1:{}/metrics   {}", member.part.admin, member.part.name);
     }
     println!("\nCtrl-C stops all of it, and removes what it stored.");
-    tokio::signal::ctrl_c().await?;
-    eprintln!("\nStopping ...");
+    told.await;
     deployment.stop().await
 }
 
-async fn with(shape: Shape, command: &[String]) -> anyhow::Result<()> {
-    let deployment = Deployment::start(&shape, |step| say(format!("{step} ..."))).await?;
+async fn with(shape: Shape, command: &[String], mut told: Told) -> anyhow::Result<()> {
+    let deployment = tokio::select! {
+        started = Deployment::start(&shape, |step| say(format!("{step} ..."))) => started?,
+        () = &mut told => bail!("told to end before the cluster was ready"),
+    };
     let secret = deployment.folder().join("token-secret");
-    let status = tokio::process::Command::new(&command[0])
+    let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])
         .env("NEXUS_ADDRESS", deployment.url())
         .env("NEXUS_CA", deployment.ca())
         .env("NEXUS_TOKEN_COMMAND", format!("{} token", program::path()?.display()))
         .env("NEXUS_GATEWAY_AUTH_SECRET_FILE", secret)
         .kill_on_drop(true)
-        .status()
-        .await;
+        .spawn()
+        .with_context(|| command[0].clone())?;
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        () = &mut told => {
+            if let Some(id) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
+                kill_process(id, Signal::TERM)?;
+            }
+            timeout(END, child.wait()).await.with_context(|| format!("{} does not end", command[0]))??
+        }
+    };
     deployment.stop().await?;
-    let status = status.with_context(|| command[0].clone())?;
     ensure!(status.success(), "{} ended with {status}", command.join(" "));
     Ok(())
 }
