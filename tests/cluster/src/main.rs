@@ -6,14 +6,15 @@ use nexus_cluster::{
     clock, cut,
     deployment::{self, Deployment, Shape},
     faults::{
-        self, Load,
+        BUCKET_EVENTS, Load, Theatre,
         cases::{CASES, Case, Needs},
-        report::{self, Measured},
+        ramp,
+        report::{self, LeftOut, Measured, Page},
     },
     program,
 };
 use rustix::process::{Pid, Signal, kill_process};
-use std::{future::Future, path::PathBuf, pin::Pin, time::Duration};
+use std::{future::Future, path::PathBuf, pin::Pin, str::FromStr, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
@@ -60,15 +61,33 @@ struct Faults {
     /// Users, in rooms of five.
     #[arg(long, default_value_t = 2000)]
     users: usize,
-    /// Messages per second.
-    #[arg(long, default_value_t = 100)]
-    rate: u32,
+    /// Messages per second; "highest": what the deployment holds while nothing dies, found first.
+    #[arg(long, default_value = "100")]
+    rate: Rate,
     /// Seconds of sending for each fault.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
-    /// Where faults.md and faults.svg are written.
+    /// Where faults.md and faults.svg are written, if all faults were asked for.
     #[arg(long)]
     write: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Rate {
+    Fixed(u32),
+    Highest,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "highest" => Ok(Self::Highest),
+            Ok(rate @ 1..) => Ok(Self::Fixed(rate)),
+            _ => Err("a number above 0, or \"highest\"".into()),
+        }
+    }
 }
 
 /// Ends when this program is told to end.
@@ -172,51 +191,80 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
         true => case.quick || !options.quick,
         false => options.names.iter().any(|name| name == case.name),
     };
-    let (mut cases, mut skipped) = (Vec::new(), 0);
+    let (mut cases, mut left_out) = (Vec::new(), Vec::new());
     for case in CASES.iter().filter(wanted) {
         match lacking(case.needs) {
             Some(why) => {
                 say(format!("left out: {}: {why}", case.name));
-                skipped += 1;
+                left_out.push(LeftOut { name: case.name, says: case.says, why });
             }
             None => cases.push(case.clone()),
         }
     }
+    let all_asked = cases.len() + left_out.len() == CASES.len();
     ensure!(!cases.is_empty(), "no fault is left");
     // One address has all the users.
     for limit in ["ADDRESS_RATE", "ADDRESS_BURST", "CONNECTIONS_PER_ADDRESS", "PUBLIC_CALLS"] {
         shape.settings.push((format!("NEXUS_GATEWAY_LIMITS_{limit}"), "50000".into()));
     }
-    let load = Load {
+    shape.settings.push(("NEXUS_CORE_LOG_BUCKET_EVENTS".into(), BUCKET_EVENTS.to_string()));
+    let mut load = Load {
         users: options.users,
-        rate: options.rate.into(),
+        rate: 0.0,
         duration: Duration::from_secs(options.seconds),
         per_connection: 10,
     };
     // What takes three Cassandra nodes has a deployment of its own: three of them leave a small machine little for the rest.
     let needs_more = |case: &Case| case.needs == Needs::ThreeStores && shape.cassandra < 3;
     let (larger, as_asked): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(needs_more);
-    let mut all = Vec::new();
+    let (mut all, mut steps) = (Vec::new(), Vec::new());
     for (cassandra, cases) in [(shape.cassandra, as_asked), (3, larger)] {
-        if !cases.is_empty() {
-            let shape = Shape { cassandra, ..shape.clone() };
-            let deployment = Deployment::start(&shape, |step| say(format!("{step} ..."))).await?;
-            all.extend(faults::judge(deployment, &cases, &load, say).await?);
+        if cases.is_empty() {
+            continue;
         }
+        let shape = Shape { cassandra, ..shape.clone() };
+        let mut theatre = Theatre::new(Deployment::start(&shape, |step| say(format!("{step} ..."))).await?);
+        load.rate = match options.rate {
+            Rate::Fixed(rate) => rate.into(),
+            Rate::Highest => {
+                let (rate, tried) = ramp::climb(&mut theatre, &load, &say).await?;
+                steps.extend(tried);
+                rate
+            }
+        };
+        for (n, case) in cases.iter().enumerate() {
+            say(format!("{} of {}: {}", n + 1, cases.len(), case.says));
+            all.push(theatre.judge(case, &load, &say).await?);
+        }
+        theatre.end().await?;
     }
     println!();
+    for step in &steps {
+        println!("{:<14} {}", format!("{:.0}/s", step.judged.rate), report::line(&step.judged));
+    }
     for judged in &all {
         println!("{:<14} {}", judged.name, report::line(judged));
     }
-    if let Some(folder) = &options.write {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let command = format!("cluster {}", arguments.join(" "));
-        let measured = Measured { commit: commit(), machine: machine(&shape)?, command };
-        report::write(folder, &all, &load, &measured).context("the report")?;
+    match &options.write {
+        Some(folder) if all_asked => {
+            let arguments: Vec<String> = std::env::args().skip(1).collect();
+            let command = format!("cluster {}", arguments.join(" "));
+            let measured = Measured { commit: commit(), machine: machine()?, command };
+            let (all, left_out, ramp) = (&all, &left_out, &steps);
+            report::write(folder, &Page { all, left_out, ramp, load: &load, measured: &measured })
+                .context("the report")?;
+        }
+        Some(_) => {
+            println!("\nnothing was written: the page is about all faults, and only some were asked for")
+        }
+        None => {}
     }
-    let broken: Vec<&str> = all.iter().filter(|judged| !judged.is_kept()).map(|judged| judged.name).collect();
+    let ramp = steps.iter().map(|step| &step.judged);
+    let broken: Vec<&str> =
+        ramp.chain(&all).filter(|judged| !judged.is_kept()).map(|judged| judged.name).collect();
+    let failed = all.iter().filter(|judged| !judged.is_kept()).count();
     // The line that counts.
-    println!("\n{}", report::total(all.len() - broken.len(), broken.len(), skipped));
+    println!("\n{}", report::total(all.len() - failed, failed, left_out.len()));
     ensure!(broken.is_empty(), "the promise was broken by {}", broken.join(", "));
     Ok(())
 }
@@ -238,15 +286,14 @@ fn commit() -> String {
     commit.filter(|commit| !commit.is_empty()).unwrap_or_else(|| "unknown".into())
 }
 
-fn machine(shape: &Shape) -> anyhow::Result<String> {
+fn machine() -> anyhow::Result<String> {
     let date = std::process::Command::new("date").arg("+%Y-%m-%d").output()?;
     let cores = std::thread::available_parallelism()?;
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     Ok(format!(
-        "{}, {cores} cores, {build} build, {} Cassandra node(s), load average {}",
+        "{}, {cores} cores, {build} build, load average {}",
         String::from_utf8(date.stdout)?.trim(),
-        shape.cassandra,
         load.split(' ').next().unwrap_or("unknown"),
     ))
 }
