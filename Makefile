@@ -36,7 +36,7 @@ cluster: ## Start a whole cluster of real parts on this machine, until Ctrl-C (C
 
 faults: ## Let parts of a cluster die under load, and write docs/faults.md (ONLY="core-kill cut-redis")
 	cargo build --release --locked --workspace --bin nexus --bin cluster
-	@$(TARGET)/release/cluster faults --write docs $(ONLY)
+	@$(TARGET)/release/cluster faults --rate highest --write docs $(ONLY)
 
 soak: ## Run the long tests: many simulation seeds, fuzzing (SEEDS=100000 SECONDS_EACH=300)
 	@NEXUS_SEEDS=$(or $(SEEDS),100000) NEXUS_SOAK_SECONDS=$(or $(SECONDS_EACH),300) .ci/each soak.sh

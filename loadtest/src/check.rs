@@ -42,6 +42,8 @@ pub struct Report {
     pub deliveries: Deliveries,
     /// Messages that were to be sent.
     pub sent: u64,
+    /// How long it took to begin with all of them: longer than planned, if this machine could not keep up.
+    pub sending: Duration,
     /// Messages whose outcome was never known.
     pub unknown: u64,
     /// Messages that were refused.
@@ -89,7 +91,7 @@ pub async fn check(
     }
     progress(format!("sending {:.0} messages/s for {} s", plan.rate, plan.duration.as_secs()));
     seen.deliveries(|deliveries| *deliveries = Deliveries::begin(Instant::now()));
-    let (sent, unknown, refused) = send(plan, &rooms).await?;
+    let (sent, sending, unknown, refused) = send(plan, &rooms).await?;
     progress("waiting for the last deliveries".into());
     let last = Instant::now() + plan.patience;
     while !seen.judge(|judge| judge.complete()) && Instant::now() < last {
@@ -106,7 +108,7 @@ pub async fn check(
     let deliveries = seen.deliveries(|deliveries| std::mem::replace(deliveries, Deliveries::begin(last)));
     let (failed_attempts, streams_ended) = (seen.failed_attempts.get(), seen.streams_ended.get());
     let broken = seen.broken.get();
-    Ok(Report { judge, deliveries, sent, unknown, refused, failed_attempts, streams_ended, broken })
+    Ok(Report { judge, deliveries, sent, sending, unknown, refused, failed_attempts, streams_ended, broken })
 }
 
 /// A room, and who is in it.
@@ -171,8 +173,9 @@ impl Room {
     }
 }
 
-/// Sends, open-loop. How many messages there were, and of these of unknown outcome and refused.
-async fn send(plan: &Plan, rooms: &[Room]) -> anyhow::Result<(u64, u64, u64)> {
+/// Sends, open-loop. How many messages there were, how long it took to begin with them, and how many were of unknown outcome
+/// and refused.
+async fn send(plan: &Plan, rooms: &[Room]) -> anyhow::Result<(u64, Duration, u64, u64)> {
     let writers: Vec<&Arc<Person>> = rooms.iter().flat_map(|room| &room.writers).collect();
     let total = (plan.duration.as_secs_f64() * plan.rate) as u64;
     let mut pace = interval(Duration::from_secs_f64(1.0 / plan.rate));
@@ -184,6 +187,7 @@ async fn send(plan: &Plan, rooms: &[Room]) -> anyhow::Result<(u64, u64, u64)> {
         Outcome::Refused => refused += 1,
     };
     let mut sends = JoinSet::new();
+    let began = Instant::now();
     for n in 0..total {
         pace.tick().await;
         if n == total / 2 {
@@ -196,10 +200,11 @@ async fn send(plan: &Plan, rooms: &[Room]) -> anyhow::Result<(u64, u64, u64)> {
             count(done?);
         }
     }
+    let sending = began.elapsed();
     while let Some(done) = sends.join_next().await {
         count(done?);
     }
-    Ok((total, unknown, refused))
+    Ok((total, sending, unknown, refused))
 }
 
 /// What of an event never changes.

@@ -7,5 +7,6 @@ for program in redis-server java mvn haproxy; do
 done
 cargo build --workspace --locked --quiet --bins
 cluster=$NEXUS_TARGET/debug/cluster
-"$cluster" with cargo test --workspace --locked --quiet --test conformance
+# Buckets so small that most conversations go through several of them.
+NEXUS_CORE_LOG_BUCKET_EVENTS=8 "$cluster" with cargo test --workspace --locked --quiet --test conformance
 "$cluster" faults --quick --users 200 --rate 50 --seconds 15

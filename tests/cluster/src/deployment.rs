@@ -8,9 +8,14 @@ use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 /// How long a part may take to end in good order.
 const STOP: Duration = Duration::from_secs(60);
+/// How long edges may take to learn of a chat node that none of them names.
+const LEARNED: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 /// The first chat node's user id, where each has its own; nobody's on a usual machine.
 const FIRST_USER: u32 = 47_110;
 
@@ -134,8 +139,9 @@ impl Deployment {
             }
             cores.push(Member { part: Part { user, program, ..part }, process: None });
         }
-        let upstreams: Vec<String> =
-            core_ports.chunks(2).map(|two| format!("https://127.0.0.1:{}", two[0])).collect();
+        // The last has to announce itself.
+        let named = core_ports.chunks(2).take(shape.cores.saturating_sub(1).max(1));
+        let upstreams: Vec<String> = named.map(|two| format!("https://127.0.0.1:{}", two[0])).collect();
         let mut gateways = Vec::new();
         for (n, two) in gateway_ports.chunks(2).enumerate() {
             let name = format!("gateway-{n}");
@@ -151,7 +157,40 @@ impl Deployment {
         }
         let behind: Vec<(u16, u16)> = gateway_ports.chunks(2).map(|two| (two[0], two[1])).collect();
         let front = Front::start(path, shape.port, &behind).await?;
-        Ok(Self { cassandra, redis, cores, gateways, front, folder })
+        let deployment = Self { cassandra, redis, cores, gateways, front, folder };
+        deployment.until_learned().await?;
+        Ok(deployment)
+    }
+
+    /// Waits until every edge has learned of the chat node that none of them names.
+    async fn until_learned(&self) -> anyhow::Result<()> {
+        let label = self.announced()?;
+        for Member { part, .. } in &self.gateways {
+            let learned = async {
+                while part.metric("nexus_gateway_upstream_healthy", &label).await.unwrap_or(0.0) < 1.0 {
+                    sleep(LOOK).await;
+                }
+            };
+            let what = || format!("{} has not learned of the node at {label}", part.name);
+            timeout(LEARNED, learned).await.with_context(what)?;
+        }
+        Ok(())
+    }
+
+    /// The chat node that no edge names, as it is called in edges' metrics.
+    fn announced(&self) -> anyhow::Result<String> {
+        let last = self.cores.last().context("there is no chat node")?;
+        let listen = last.part.setting("NEXUS_CORE_LISTEN").context("it listens nowhere")?;
+        Ok(format!("upstream=\"https://{listen}\""))
+    }
+
+    /// How many requests the chat node answered that no edge names.
+    pub async fn answered_by_announced(&self) -> anyhow::Result<f64> {
+        let (label, mut sum) = (self.announced()?, 0.0);
+        for Member { part, .. } in &self.gateways {
+            sum += part.metric("nexus_gateway_upstream_header_seconds_count", &label).await?;
+        }
+        Ok(sum)
     }
 
     /// Where clients connect.

@@ -6,13 +6,22 @@ use nexus_cluster::{
     clock, cut,
     deployment::{self, Deployment, Shape},
     faults::{
-        self, Load,
+        BUCKET_EVENTS, Load, Theatre,
         cases::{CASES, Case, Needs},
-        report::{self, Measured},
+        ramp,
+        report::{self, LeftOut, Measured, Page},
     },
     program,
 };
-use std::{path::PathBuf, time::Duration};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{future::Future, path::PathBuf, pin::Pin, str::FromStr, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+/// How long a command may take to end that is told to.
+const END: Duration = Duration::from_secs(20);
 
 /// A whole cluster on this machine, of real parts.
 #[derive(Parser)]
@@ -26,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a cluster, and stop and remove all of it at Ctrl-C.
+    /// Start a cluster, and stop and remove all of it at Ctrl-C, SIGTERM or SIGHUP.
     Up {
         /// Where clients connect.
         #[arg(long, default_value_t = 8443)]
@@ -52,15 +61,51 @@ struct Faults {
     /// Users, in rooms of five.
     #[arg(long, default_value_t = 2000)]
     users: usize,
-    /// Messages per second.
-    #[arg(long, default_value_t = 100)]
-    rate: u32,
+    /// Messages per second; "highest": what the deployment holds while nothing dies, found first.
+    #[arg(long, default_value = "100")]
+    rate: Rate,
     /// Seconds of sending for each fault.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
-    /// Where faults.md and faults.svg are written.
+    /// Where faults.md and faults.svg are written, if all faults were asked for.
     #[arg(long)]
     write: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Rate {
+    Fixed(u32),
+    Highest,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "highest" => Ok(Self::Highest),
+            Ok(rate @ 1..) => Ok(Self::Fixed(rate)),
+            _ => Err("a number above 0, or \"highest\"".into()),
+        }
+    }
+}
+
+/// Ends when this program is told to end.
+type Told = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Whoever tells it so, from now on nothing is left behind.
+fn told_to_end() -> anyhow::Result<Told> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(Box::pin(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        say("\nStopping ...".into());
+    }))
 }
 
 #[tokio::main]
@@ -70,10 +115,15 @@ async fn main() -> anyhow::Result<()> {
         bail!("{missing}: `make test` as root installs what a cluster takes");
     }
     let shape = Shape { cassandra: arguments.cassandra_nodes, ..Shape::default() };
+    let told = told_to_end()?;
     match arguments.command {
-        Command::Up { port } => up(Shape { port: Some(port), ..shape }).await,
-        Command::With { command } => with(shape, &command).await,
-        Command::Faults(faults) => judge(shape, faults).await,
+        Command::Up { port } => up(Shape { port: Some(port), ..shape }, told).await,
+        Command::With { command } => with(shape, &command, told).await,
+        Command::Faults(faults) => tokio::select! {
+            done = judge(shape, faults) => done,
+            // What was started has gone with its handles.
+            () = told => bail!("told to end before all faults had happened"),
+        },
     }
 }
 
@@ -81,10 +131,10 @@ fn say(what: String) {
     eprintln!("{what}");
 }
 
-async fn up(shape: Shape) -> anyhow::Result<()> {
+async fn up(shape: Shape, mut told: Told) -> anyhow::Result<()> {
     let deployment = tokio::select! {
         started = Deployment::start(&shape, |step| say(format!("{step} ..."))) => started?,
-        _ = tokio::signal::ctrl_c() => return Ok(()),
+        () = &mut told => return Ok(()),
     };
     let (url, ca) = (deployment.url(), deployment.ca());
     println!("\nA cluster of {} chat nodes and {} edges is ready.\n", shape.cores, shape.gateways);
@@ -98,25 +148,35 @@ async fn up(shape: Shape) -> anyhow::Result<()> {
         println!("  Admin    http://127.0.0.1:{}/metrics   {}", member.part.admin, member.part.name);
     }
     println!("\nCtrl-C stops all of it, and removes what it stored.");
-    tokio::signal::ctrl_c().await?;
-    eprintln!("\nStopping ...");
+    told.await;
     deployment.stop().await
 }
 
-async fn with(shape: Shape, command: &[String]) -> anyhow::Result<()> {
-    let deployment = Deployment::start(&shape, |step| say(format!("{step} ..."))).await?;
+async fn with(shape: Shape, command: &[String], mut told: Told) -> anyhow::Result<()> {
+    let deployment = tokio::select! {
+        started = Deployment::start(&shape, |step| say(format!("{step} ..."))) => started?,
+        () = &mut told => bail!("told to end before the cluster was ready"),
+    };
     let secret = deployment.folder().join("token-secret");
-    let status = tokio::process::Command::new(&command[0])
+    let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])
         .env("NEXUS_ADDRESS", deployment.url())
         .env("NEXUS_CA", deployment.ca())
         .env("NEXUS_TOKEN_COMMAND", format!("{} token", program::path()?.display()))
         .env("NEXUS_GATEWAY_AUTH_SECRET_FILE", secret)
         .kill_on_drop(true)
-        .status()
-        .await;
+        .spawn()
+        .with_context(|| command[0].clone())?;
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        () = &mut told => {
+            if let Some(id) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
+                kill_process(id, Signal::TERM)?;
+            }
+            timeout(END, child.wait()).await.with_context(|| format!("{} does not end", command[0]))??
+        }
+    };
     deployment.stop().await?;
-    let status = status.with_context(|| command[0].clone())?;
     ensure!(status.success(), "{} ended with {status}", command.join(" "));
     Ok(())
 }
@@ -131,51 +191,80 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
         true => case.quick || !options.quick,
         false => options.names.iter().any(|name| name == case.name),
     };
-    let (mut cases, mut skipped) = (Vec::new(), 0);
+    let (mut cases, mut left_out) = (Vec::new(), Vec::new());
     for case in CASES.iter().filter(wanted) {
         match lacking(case.needs) {
             Some(why) => {
                 say(format!("left out: {}: {why}", case.name));
-                skipped += 1;
+                left_out.push(LeftOut { name: case.name, says: case.says, why });
             }
             None => cases.push(case.clone()),
         }
     }
+    let all_asked = cases.len() + left_out.len() == CASES.len();
     ensure!(!cases.is_empty(), "no fault is left");
     // One address has all the users.
     for limit in ["ADDRESS_RATE", "ADDRESS_BURST", "CONNECTIONS_PER_ADDRESS", "PUBLIC_CALLS"] {
         shape.settings.push((format!("NEXUS_GATEWAY_LIMITS_{limit}"), "50000".into()));
     }
-    let load = Load {
+    shape.settings.push(("NEXUS_CORE_LOG_BUCKET_EVENTS".into(), BUCKET_EVENTS.to_string()));
+    let mut load = Load {
         users: options.users,
-        rate: options.rate.into(),
+        rate: 0.0,
         duration: Duration::from_secs(options.seconds),
         per_connection: 10,
     };
     // What takes three Cassandra nodes has a deployment of its own: three of them leave a small machine little for the rest.
     let needs_more = |case: &Case| case.needs == Needs::ThreeStores && shape.cassandra < 3;
     let (larger, as_asked): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(needs_more);
-    let mut all = Vec::new();
+    let (mut all, mut steps) = (Vec::new(), Vec::new());
     for (cassandra, cases) in [(shape.cassandra, as_asked), (3, larger)] {
-        if !cases.is_empty() {
-            let shape = Shape { cassandra, ..shape.clone() };
-            let deployment = Deployment::start(&shape, |step| say(format!("{step} ..."))).await?;
-            all.extend(faults::judge(deployment, &cases, &load, say).await?);
+        if cases.is_empty() {
+            continue;
         }
+        let shape = Shape { cassandra, ..shape.clone() };
+        let mut theatre = Theatre::new(Deployment::start(&shape, |step| say(format!("{step} ..."))).await?);
+        load.rate = match options.rate {
+            Rate::Fixed(rate) => rate.into(),
+            Rate::Highest => {
+                let (rate, tried) = ramp::climb(&mut theatre, &load, &say).await?;
+                steps.extend(tried);
+                rate
+            }
+        };
+        for (n, case) in cases.iter().enumerate() {
+            say(format!("{} of {}: {}", n + 1, cases.len(), case.says));
+            all.push(theatre.judge(case, &load, &say).await?);
+        }
+        theatre.end().await?;
     }
     println!();
+    for step in &steps {
+        println!("{:<14} {}", format!("{:.0}/s", step.judged.rate), report::line(&step.judged));
+    }
     for judged in &all {
         println!("{:<14} {}", judged.name, report::line(judged));
     }
-    if let Some(folder) = &options.write {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let command = format!("cluster {}", arguments.join(" "));
-        let measured = Measured { commit: commit(), machine: machine(&shape)?, command };
-        report::write(folder, &all, &load, &measured).context("the report")?;
+    match &options.write {
+        Some(folder) if all_asked => {
+            let arguments: Vec<String> = std::env::args().skip(1).collect();
+            let command = format!("cluster {}", arguments.join(" "));
+            let measured = Measured { commit: commit(), machine: machine()?, command };
+            let (all, left_out, ramp) = (&all, &left_out, &steps);
+            report::write(folder, &Page { all, left_out, ramp, load: &load, measured: &measured })
+                .context("the report")?;
+        }
+        Some(_) => {
+            println!("\nnothing was written: the page is about all faults, and only some were asked for")
+        }
+        None => {}
     }
-    let broken: Vec<&str> = all.iter().filter(|judged| !judged.is_kept()).map(|judged| judged.name).collect();
+    let ramp = steps.iter().map(|step| &step.judged);
+    let broken: Vec<&str> =
+        ramp.chain(&all).filter(|judged| !judged.is_kept()).map(|judged| judged.name).collect();
+    let failed = all.iter().filter(|judged| !judged.is_kept()).count();
     // The line that counts.
-    println!("\n{}", report::total(all.len() - broken.len(), broken.len(), skipped));
+    println!("\n{}", report::total(all.len() - failed, failed, left_out.len()));
     ensure!(broken.is_empty(), "the promise was broken by {}", broken.join(", "));
     Ok(())
 }
@@ -197,15 +286,14 @@ fn commit() -> String {
     commit.filter(|commit| !commit.is_empty()).unwrap_or_else(|| "unknown".into())
 }
 
-fn machine(shape: &Shape) -> anyhow::Result<String> {
+fn machine() -> anyhow::Result<String> {
     let date = std::process::Command::new("date").arg("+%Y-%m-%d").output()?;
     let cores = std::thread::available_parallelism()?;
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     Ok(format!(
-        "{}, {cores} cores, {build} build, {} Cassandra node(s), load average {}",
+        "{}, {cores} cores, {build} build, load average {}",
         String::from_utf8(date.stdout)?.trim(),
-        shape.cassandra,
         load.split(' ').next().unwrap_or("unknown"),
     ))
 }

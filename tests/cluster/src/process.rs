@@ -1,7 +1,7 @@
-//! A program that runs: its log, its signals, its end. Dropping the handle kills it.
+//! A program that runs: its log, its signals, its end. Dropping the handle kills it, and waits until it has gone.
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -96,5 +96,34 @@ impl Process {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let Some(id) = self.child.id().and_then(|id| Pid::from_raw(id as i32)) else { return };
+        // Its folder is removed next, and one that still writes into it would leave something behind. Nobody can be told.
+        let _ = self.child.start_kill();
+        let _ = waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let _ = self.child.try_wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rustix::process::test_kill_process;
+
+    #[tokio::test]
+    async fn nothing_is_left_of_one_whose_handle_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sleep");
+        command.arg("1000");
+        let process = Process::start("sleep", command, &folder.path().join("log")).unwrap();
+        let id = Pid::from_raw(process.id().unwrap() as i32).unwrap();
+        assert!(test_kill_process(id).is_ok());
+        drop(process);
+        assert!(test_kill_process(id).is_err());
     }
 }

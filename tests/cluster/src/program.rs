@@ -134,6 +134,11 @@ impl Part {
 
     /// What its admin address answers; an error if that is not 200.
     pub async fn get(&self, path: &str) -> anyhow::Result<String> {
+        self.get_within(path, ANSWER).await
+    }
+
+    /// The same of an answer that may take so long.
+    pub async fn get_within(&self, path: &str, within: Duration) -> anyhow::Result<String> {
         let ask = async {
             let mut socket = TcpStream::connect(("127.0.0.1", self.admin)).await?;
             let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
@@ -142,7 +147,7 @@ impl Part {
             socket.read_to_string(&mut answer).await?;
             anyhow::Ok(answer)
         };
-        let answer = timeout(ANSWER, ask).await.context("no answer in time")??;
+        let answer = timeout(within, ask).await.context("no answer in time")??;
         match answer.split_once("\r\n\r\n") {
             Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
             _ => bail!("{} {path}: {answer}", self.name),

@@ -68,9 +68,10 @@ impl Guard {
 
 /// A running cluster. Its processes die and its files go with it.
 pub struct RedisCluster {
-    folder: TempDir,
-    guard: Option<Guard>,
+    // Dropped before their folder.
     nodes: Vec<Node>,
+    guard: Option<Guard>,
+    folder: TempDir,
 }
 
 struct Node {
@@ -297,6 +298,12 @@ impl RedisCluster {
         let port = |line: &str| line.split([':', '@']).nth(1)?.parse::<u16>().ok();
         let index = |port: u16| self.nodes.iter().position(|node| node.port == port);
         Ok(lines.filter_map(|line| index(port(line)?)).collect())
+    }
+
+    /// Waits until another node than this has a slot, by the word of one that is alive.
+    pub async fn until_taken_over(&self, slot: u16, from: usize) -> anyhow::Result<()> {
+        let taken = async || self.master_of(slot).await.is_ok_and(|master| master != from);
+        self.until("a replica takes over", taken).await
     }
 
     /// The slot of a channel.

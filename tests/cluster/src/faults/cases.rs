@@ -4,7 +4,7 @@ use super::answers::Losses;
 use crate::{cut::Cut, deployment::Deployment};
 use anyhow::{Context as _, ensure};
 use std::{future::Future, pin::Pin, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// What a fault happens to.
 pub struct Stage {
@@ -84,8 +84,14 @@ const PAUSE: Duration = Duration::from_secs(8);
 const BALANCED: Duration = Duration::from_secs(1);
 /// How long a cut lasts.
 const CUT: Duration = Duration::from_secs(10);
+/// How long a core may take to be ready again afterwards.
+const HEALED: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
-async fn nothing(_: &mut Stage) -> anyhow::Result<()> {
+async fn nothing(stage: &mut Stage) -> anyhow::Result<()> {
+    let answered = stage.deployment.answered_by_announced().await?;
+    ensure!(answered > 0.0, "the core that no gateway names, and that announces itself, gets no calls");
     Ok(())
 }
 
@@ -129,9 +135,11 @@ async fn gateways_roll(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn redis_master(stage: &mut Stage) -> anyhow::Result<()> {
     let redis = &mut stage.deployment.redis;
-    let master = redis.master_of(redis.slot("nexus:lane:0").await?).await?;
+    let slot = redis.slot("nexus:lane:0").await?;
+    let master = redis.master_of(slot).await?;
     redis.kill(master).await?;
-    sleep(AWAY).await;
+    // One that came back earlier would stay the master.
+    redis.until_taken_over(slot, master).await?;
     redis.restart(master).await?;
     redis.until_whole().await
 }
@@ -164,28 +172,51 @@ async fn store_pause(stage: &mut Stage) -> anyhow::Result<()> {
     (0..cassandra.addresses().len()).try_for_each(|node| cassandra.resume(node))
 }
 
-async fn cut(stage: &Stage, name: &str, user: Option<u32>, addresses: &[String]) -> anyhow::Result<()> {
-    let ports: Vec<u16> =
-        addresses.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok()).collect();
-    ensure!(!ports.is_empty() && !stage.deployment.cores.is_empty(), "there is nobody to cut off");
-    let _cut = Cut::between(name, user, &ports)?;
-    sleep(CUT).await;
-    Ok(())
+fn cut(name: &str, user: Option<u32>, addresses: &[String]) -> anyhow::Result<Cut> {
+    let port = |address: &String| address.rsplit_once(':')?.1.parse().ok();
+    let ports: Vec<u16> = addresses.iter().filter_map(port).collect();
+    ensure!(!ports.is_empty(), "there is nobody to cut off from");
+    Cut::between(name, user, &ports)
+}
+
+/// Cuts the first core off from what its `/readyz` calls `part`. That it says so shows that the cut was one.
+async fn cut_core(stage: &Stage, part: &str, addresses: &[String]) -> anyhow::Result<()> {
+    let core = &stage.deployment.cores[0].part;
+    let end = Instant::now() + CUT;
+    let cut = cut(part, core.user, addresses)?;
+    let told = async {
+        loop {
+            match core.get_within("/readyz", CUT).await {
+                Err(error) if error.to_string().contains(&format!("\r\n\r\n{part}: ")) => return,
+                _ => sleep(LOOK).await,
+            }
+        }
+    };
+    let bites = timeout_at(end, told).await;
+    bites.with_context(|| format!("{} was cut off from the {part} and did not notice", core.name))?;
+    sleep_until(end).await;
+    drop(cut);
+    let ready = async {
+        while !core.is_ready().await {
+            sleep(LOOK).await;
+        }
+    };
+    timeout(HEALED, ready).await.with_context(|| format!("{} is not ready after the cut", core.name))
 }
 
 async fn cut_redis(stage: &mut Stage) -> anyhow::Result<()> {
-    let user = stage.deployment.cores[0].part.user;
-    cut(stage, "redis", user, &stage.deployment.redis.addresses()).await
+    cut_core(stage, "bus", &stage.deployment.redis.addresses()).await
 }
 
 async fn cut_store(stage: &mut Stage) -> anyhow::Result<()> {
-    let user = stage.deployment.cores[0].part.user;
-    cut(stage, "store", user, &stage.deployment.cassandra.addresses()).await
+    cut_core(stage, "store", &stage.deployment.cassandra.addresses()).await
 }
 
 async fn cut_gateways(stage: &mut Stage) -> anyhow::Result<()> {
     let listen = stage.deployment.cores[0].part.setting("NEXUS_CORE_LISTEN").context("it listens nowhere")?;
-    cut(stage, "gateways", None, &[listen]).await
+    let _cut = cut("gateways", None, &[listen])?;
+    sleep(CUT).await;
+    Ok(())
 }
 
 async fn clocks(stage: &mut Stage) -> anyhow::Result<()> {

@@ -2,10 +2,12 @@
 //!
 //! - here: one fault after the other on a running deployment, each under the checker's load.
 //! - [`cases`]: the faults. [`answers`]: answers that get lost on their way to the client.
+//! - [`ramp`]: the highest rate that a deployment holds while nothing dies.
 //! - [`report`]: docs/faults.md, and its picture.
 
 mod answers;
 pub mod cases;
+pub mod ramp;
 pub mod report;
 
 use crate::deployment::Deployment;
@@ -24,6 +26,8 @@ use tokio::time::sleep;
 
 /// When the fault comes, after the first message.
 const FAULT_AT: Duration = Duration::from_secs(8);
+/// Events of a bucket: so few that rooms go on in another within a fault.
+pub const BUCKET_EVENTS: u32 = 8;
 /// Of this length are the steps of a fault's picture.
 pub const STEP: Duration = Duration::from_millis(500);
 
@@ -46,6 +50,12 @@ pub struct Judged {
     pub name: &'static str,
     /// What it is.
     pub says: &'static str,
+    /// How many Cassandra nodes there were.
+    pub cassandra: usize,
+    /// Messages per second that were to be sent.
+    pub rate: f64,
+    /// Messages per second that were.
+    pub sent_rate: f64,
     /// Messages sent.
     pub sent: u64,
     /// Acknowledged (message, member) pairs.
@@ -75,10 +85,13 @@ pub struct Judged {
 }
 
 impl Judged {
-    fn new(case: &Case, report: &Report) -> Self {
+    fn new(case: &Case, cassandra: usize, load: &Load, report: &Report) -> Self {
         let mut judged = Self {
             name: case.name,
             says: case.says,
+            cassandra,
+            rate: load.rate,
+            sent_rate: report.sent as f64 / report.sending.as_secs_f64(),
             sent: report.sent,
             pairs: report.judge.pairs(),
             lost: 0,
@@ -112,26 +125,33 @@ impl Judged {
     }
 }
 
-/// Judges one fault after the other. `progress` is told what happens, for people.
-pub async fn judge(
-    deployment: Deployment,
-    cases: &[Case],
-    load: &Load,
-    progress: impl Fn(String),
-) -> anyhow::Result<Vec<Judged>> {
-    let stage = Arc::new(tokio::sync::Mutex::new(Stage { deployment, losses: Losses::default() }));
-    let mut all = Vec::new();
-    for (n, case) in cases.iter().enumerate() {
-        progress(format!("{} of {}: {}", n + 1, cases.len(), case.says));
-        let (connect, plan) = {
-            let stage = stage.lock().await;
-            let ca = stage.deployment.ca_pem()?;
-            let endpoint = Endpoint::new(stage.deployment.url()).ca_pem(ca);
-            (connect(endpoint, load.per_connection, stage.losses.clone()), plan(load))
-        };
-        let run = format!("{:08x}-{n}", std::process::id());
+/// A deployment on which one fault happens after the other.
+pub struct Theatre {
+    stage: Stage,
+    played: usize,
+}
+
+impl Theatre {
+    /// On this deployment, which is whole.
+    pub fn new(deployment: Deployment) -> Self {
+        Self { stage: Stage { deployment, losses: Losses::default() }, played: 0 }
+    }
+
+    /// Judges a fault. `progress` is told what happens, for people.
+    pub async fn judge(
+        &mut self,
+        case: &Case,
+        load: &Load,
+        progress: &impl Fn(String),
+    ) -> anyhow::Result<Judged> {
+        let cassandra = self.stage.deployment.cassandra.addresses().len();
+        let endpoint = Endpoint::new(self.stage.deployment.url()).ca_pem(self.stage.deployment.ca_pem()?);
+        let connect = connect(endpoint, load.per_connection, self.stage.losses.clone());
+        let run = format!("{:08x}-{}", std::process::id(), self.played);
+        self.played += 1;
         let began = Arc::new(tokio::sync::Notify::new());
         let told = began.clone();
+        let plan = plan(load);
         let checking = check(&plan, &run, connect, |step| {
             if step.starts_with("sending") {
                 told.notify_one();
@@ -142,20 +162,20 @@ pub async fn judge(
             began.notified().await;
             sleep(FAULT_AT).await;
             progress(format!("  now: {}", case.says));
-            (case.happens)(&mut *stage.lock().await).await.with_context(|| case.name)
+            (case.happens)(&mut self.stage).await.with_context(|| case.name)
         };
         let (report, happened) = tokio::join!(checking, fault);
         happened?;
-        let judged = Judged::new(case, &report.with_context(|| case.name)?);
+        let judged = Judged::new(case, cassandra, load, &report.with_context(|| case.name)?);
         progress(format!("  {}", report::line(&judged)));
         judged.examples.iter().for_each(|example| progress(format!("  ! {example}")));
-        all.push(judged);
+        Ok(judged)
     }
-    match Arc::into_inner(stage) {
-        Some(stage) => stage.into_inner().deployment.stop().await?,
-        None => anyhow::bail!("somebody still holds the deployment"),
+
+    /// Ends the deployment in order.
+    pub async fn end(self) -> anyhow::Result<()> {
+        self.stage.deployment.stop().await
     }
-    Ok(all)
 }
 
 fn plan(load: &Load) -> Plan {

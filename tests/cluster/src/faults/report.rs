@@ -1,6 +1,9 @@
 //! docs/faults.md: a table of what each fault cost, and a picture of how long deliveries stalled.
 
-use super::{Judged, Load, STEP};
+use super::{
+    BUCKET_EVENTS, Judged, Load, STEP,
+    ramp::{LATEST, Step},
+};
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 /// Where the picture's curves begin, how wide they are and how high, and how far apart.
@@ -51,33 +54,60 @@ pub struct Measured {
     pub command: String,
 }
 
-/// Writes `faults.md` and `faults.svg` into a folder.
-pub fn write(folder: &Path, all: &[Judged], load: &Load, measured: &Measured) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join("faults.svg"), draw(all))?;
-    fs::write(folder.join("faults.md"), page(all, load, measured))
+/// A fault that could not be tried.
+pub struct LeftOut {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub says: &'static str,
+    /// What was lacking.
+    pub why: String,
 }
 
-fn page(all: &[Judged], load: &Load, measured: &Measured) -> String {
+/// What a page says.
+pub struct Page<'a> {
+    /// What came of the faults.
+    pub all: &'a [Judged],
+    /// Those that could not be tried.
+    pub left_out: &'a [LeftOut],
+    /// The rates that were tried before them.
+    pub ramp: &'a [Step],
+    /// The load, but for its rate.
+    pub load: &'a Load,
+    /// What it was measured with.
+    pub measured: &'a Measured,
+}
+
+/// Writes `faults.md` and `faults.svg` into a folder.
+pub fn write(folder: &Path, page: &Page<'_>) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("faults.svg"), draw(page.all))?;
+    fs::write(folder.join("faults.md"), text(page))
+}
+
+fn text(page: &Page<'_>) -> String {
+    let Page { all, left_out, ramp, load, measured } = *page;
     let Measured { commit, machine, command } = measured;
     let mut text = format!(
         "# What dies, and what is lost\n\n\
          Real processes: three chat nodes, two edges behind HAProxy, a Redis Cluster of three masters and three replicas, \
-         Cassandra. {} users in rooms of five, {:.0} messages/s whatever the answers do, {} s for each fault, which comes \
-         8 s after the first message. A pair is an acknowledged message and a member who must get it. `{command}` writes \
-         this page; commit {commit}, {machine}.\n\n\
-         | what happens | pairs | lost | duplicated | out of order | p50 | p99 | longest | unknown | refused | \
+         Cassandra ({}). Buckets of {BUCKET_EVENTS} events, so that logs go on in others. \
+         {} users in rooms of five, messages at a fixed rate whatever the answers do, {} s for each fault, \
+         which comes 8 s after the first message. A pair is an acknowledged message and a member who must get it. \
+         `{command}` writes this page; commit {commit}, {machine}.\n\n\
+         | what happens | messages/s | pairs | lost | duplicated | out of order | p50 | p99 | longest | unknown | refused | \
          failed attempts | streams ended |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        stores(all),
         load.users,
-        load.rate,
         load.duration.as_secs(),
     );
     for judged in all {
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             judged.says,
+            judged.rate,
             judged.pairs,
             judged.lost,
             judged.duplicated,
@@ -91,11 +121,56 @@ fn page(all: &[Judged], load: &Load, measured: &Measured) -> String {
             judged.streams_ended,
         );
     }
-    text + "\n*unknown*: the client gave up without an answer, and tells its user so; a retry with the same id finds out. \
-            *refused*: certainly not done. *failed attempts*: errors that clients saw before they knew the outcome, and repeated by \
-            themselves with the same id; *streams ended*: attach streams that broke and were opened again where they had \
-            ended. Times are from the first attempt to send until a member's device had it, retries \
-            included.\n\n![The longest delivery by the time at which it was sent](faults.svg)\n"
+    text += "\n*unknown*: the client gave up without an answer, and tells its user so; a retry with the same id finds out. \
+             *refused*: certainly not done. *failed attempts*: errors that clients saw before they knew the outcome, and \
+             repeated by themselves with the same id; *streams ended*: attach streams that broke and were opened again where \
+             they had ended. Times are from the first attempt to send until a member's device had it, retries included.\n";
+    if !left_out.is_empty() {
+        text += "\nNot tried, since this machine could not:\n\n";
+    }
+    for LeftOut { name, says, why } in left_out {
+        let _ = writeln!(text, "- `{name}`, {says}: {why}.");
+    }
+    text + "\n![The longest delivery by the time at which it was sent](faults.svg)\n" + &ramp_text(ramp)
+}
+
+/// On how many Cassandra nodes the faults happened.
+fn stores(all: &[Judged]) -> String {
+    let most = |nodes: usize| all.iter().filter(|judged| judged.cassandra == nodes).count();
+    let usual =
+        all.iter().map(|judged| judged.cassandra).max_by_key(|nodes| most(*nodes)).unwrap_or_default();
+    let node = |nodes| if nodes == 1 { "one node".to_owned() } else { format!("{nodes} nodes") };
+    let others = all.iter().filter(|judged| judged.cassandra != usual);
+    let others = others.map(|judged| format!("; `{}`: {}", judged.name, node(judged.cassandra)));
+    node(usual) + &others.collect::<String>()
+}
+
+fn ramp_text(ramp: &[Step]) -> String {
+    if ramp.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n## The rate\n\n\
+         The faults happen under the highest of these rates that their deployment held while nothing died, and under the first if \
+         it held none. Held: clients saw no error, no promise was broken, the messages were sent as fast as they should be, \
+         and p99 was below {} s.\n\n\
+         | Cassandra nodes | messages/s | sent/s | p50 | p99 | longest | held |\n|--:|--:|--:|--:|--:|--:|---|\n",
+        LATEST.as_secs(),
+    );
+    for Step { judged, not_held } in ramp {
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | {} | {} | {} | {} |",
+            judged.cassandra,
+            judged.rate,
+            judged.sent_rate,
+            seconds(judged.took.p50),
+            seconds(judged.took.p99),
+            seconds(judged.took.max),
+            not_held.as_ref().map_or("yes".into(), |why| format!("no: {why}")),
+        );
+    }
+    text
 }
 
 fn draw(all: &[Judged]) -> String {
@@ -151,11 +226,56 @@ fn seconds(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::total;
+    use super::*;
 
     #[test]
     fn what_was_skipped_is_in_the_last_line_and_only_then() {
         assert_eq!(total(16, 0, 0), "16 passed, 0 failed");
         assert_eq!(total(11, 1, 4), "11 passed, 1 failed, 4 skipped");
+    }
+
+    fn judged(name: &'static str, cassandra: usize) -> Judged {
+        Judged {
+            name,
+            says: name,
+            cassandra,
+            rate: 100.0,
+            sent_rate: 100.0,
+            sent: 0,
+            pairs: 0,
+            lost: 0,
+            duplicated: 0,
+            out_of_order: 0,
+            other: 0,
+            unknown: 0,
+            refused: 0,
+            failed_attempts: 0,
+            streams_ended: 0,
+            took: Default::default(),
+            over_time: Vec::new(),
+            examples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_page_says_what_it_does_not_show_and_what_was_different() {
+        let all = [judged("nothing", 1), judged("core-kill", 1), judged("store-node", 3)];
+        let left_out = [LeftOut {
+            name: "clocks",
+            says: "clocks are wrong",
+            why: "libfaketime is not installed".into(),
+        }];
+        let ramp = [Step { judged: judged("ramp", 1), not_held: Some("p99 is not below 1 s".into()) }];
+        let seconds = Duration::from_secs(12);
+        let load = Load { users: 5, rate: 1.0, duration: seconds, per_connection: 1 };
+        let measured = Measured { commit: "c".into(), machine: "m".into(), command: "cluster faults".into() };
+        let page =
+            text(&Page { all: &all, left_out: &left_out, ramp: &ramp, load: &load, measured: &measured });
+        assert!(page.contains("Cassandra (one node; `store-node`: 3 nodes)"), "{page}");
+        assert!(page.contains("- `clocks`, clocks are wrong: libfaketime is not installed.\n"), "{page}");
+        assert!(
+            page.contains("| 1 | 100 | 100 | 0 ms | 0 ms | 0 ms | no: p99 is not below 1 s |\n"),
+            "{page}"
+        );
     }
 }
