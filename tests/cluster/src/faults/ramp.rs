@@ -10,8 +10,10 @@ use std::time::Duration;
 const RATES: [u32; 7] = [100, 150, 200, 300, 400, 600, 800];
 /// How long each is tried.
 const STEP: Duration = Duration::from_secs(15);
-/// Of a rate that is held, all deliveries but one in a hundred take less.
-pub const LATEST: Duration = Duration::from_secs(1);
+/// Of a rate that is held, all deliveries but one in a hundred take less. Beyond it the machine is full, and what a fault has
+/// held up can't be caught up with: at 800/s, which two processors just so carry, a core that stood still for 8 s
+/// held messages up for 30 s.
+pub const LATEST: Duration = Duration::from_millis(250);
 /// Of a rate that is held, at least this share of the messages is sent when it should be.
 const SHARE: f64 = 0.95;
 
@@ -63,7 +65,7 @@ fn why_not(judged: &Judged) -> Option<String> {
     } else if judged.sent_rate < judged.rate * SHARE {
         Some(format!("only {:.0} messages/s were sent", judged.sent_rate))
     } else if judged.took.p99 >= LATEST {
-        Some(format!("p99 is not below {} s", LATEST.as_secs()))
+        Some(format!("p99 is not below {} ms", LATEST.as_millis()))
     } else {
         None
     }

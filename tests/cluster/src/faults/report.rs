@@ -153,9 +153,9 @@ fn ramp_text(ramp: &[Step]) -> String {
         "\n## The rate\n\n\
          The faults happen under the highest of these rates that their deployment held while nothing died, and under the first if \
          it held none. Held: clients saw no error, no promise was broken, the messages were sent as fast as they should be, \
-         and p99 was below {} s.\n\n\
+         and p99 was below {} ms.\n\n\
          | Cassandra nodes | messages/s | sent/s | p50 | p99 | longest | held |\n|--:|--:|--:|--:|--:|--:|---|\n",
-        LATEST.as_secs(),
+        LATEST.as_millis(),
     );
     for Step { judged, not_held } in ramp {
         let _ = writeln!(
@@ -265,7 +265,7 @@ mod tests {
             says: "clocks are wrong",
             why: "libfaketime is not installed".into(),
         }];
-        let ramp = [Step { judged: judged("ramp", 1), not_held: Some("p99 is not below 1 s".into()) }];
+        let ramp = [Step { judged: judged("ramp", 1), not_held: Some("p99 is not below 250 ms".into()) }];
         let seconds = Duration::from_secs(12);
         let load = Load { users: 5, rate: 1.0, duration: seconds, per_connection: 1 };
         let measured = Measured { commit: "c".into(), machine: "m".into(), command: "cluster faults".into() };
@@ -274,7 +274,7 @@ mod tests {
         assert!(page.contains("Cassandra (one node; `store-node`: 3 nodes)"), "{page}");
         assert!(page.contains("- `clocks`, clocks are wrong: libfaketime is not installed.\n"), "{page}");
         assert!(
-            page.contains("| 1 | 100 | 100 | 0 ms | 0 ms | 0 ms | no: p99 is not below 1 s |\n"),
+            page.contains("| 1 | 100 | 100 | 0 ms | 0 ms | 0 ms | no: p99 is not below 250 ms |\n"),
             "{page}"
         );
     }
