@@ -6,6 +6,10 @@ use crate::{
     store::{Bucket, Floor, Read, Statics, StoreError},
 };
 
+/// A bucket that was opened longer ago than this may have been trimmed, in milliseconds: nothing is before it is a day old, and
+/// clocks differ by minutes.
+const OLD_MS: i64 = 12 * 3_600_000;
+
 /// The end of a log: the bucket that the next event goes into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
@@ -63,6 +67,9 @@ impl Log {
             Some(first) => self.store.statics(&self.bucket(first), Read::Quorum).await?.map(|s| (first, s)),
             None => None,
         };
+        // An append that was held up since then may open it anew when it is deleted. The index names no such bucket.
+        let old = self.clock.now_ms() - OLD_MS;
+        let there = there.filter(|(_, statics)| statics.opened_at > old);
         let tail = match there {
             Some((first, statics)) => self.follow(first, Some(statics), None, Read::Quorum).await?,
             None => self.end(Read::Quorum).await?,

@@ -11,8 +11,8 @@ use nexus_core::{
     },
     delivery::Settings,
     domain::{ClientId, Seq},
-    log::{Horizon, Log},
-    store::Store,
+    log::{self, Horizon, Log},
+    store::{Bucket, Commit, Outcome, Statics, Store},
 };
 use nexus_proto::v1::{self, event::Body};
 use prometheus::Registry;
@@ -191,6 +191,29 @@ async fn a_conversations_own_retention_goes_first() {
     assert_eq!(all.retention(tenant, id).await.unwrap(), (30, false));
     all.trim_old().await.unwrap();
     assert_eq!(all.head(&place(1)).await.unwrap().unwrap().floor, 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_a_late_append_opens_anew_is_not_the_logs_end() {
+    let (world, _) = past().await;
+    let log = Log::new(world.store.clone(), world.clock.clone(), place(1), log::Settings::default());
+    let (known, statics) = log.latest(None).await.unwrap().unwrap();
+    let events = log.events_up(known, known, 1).await.unwrap();
+    let opening = Commit {
+        expect: None,
+        statics: Statics { last_seq: known, closed: false, ..statics },
+        events,
+        dedupe: Vec::new(),
+    };
+    world.conversations.retain(&name("default"), None, Some(1)).await.unwrap();
+    advance(3 * DAY).await;
+    world.conversations.trim_old().await.unwrap();
+    let bucket = Bucket { place: place(1), first: known };
+    assert_eq!(world.store.commit(&bucket, opening).await.unwrap(), Outcome::Applied);
+    for known in [None, Some(known)] {
+        let (_, end) = log.latest(known).await.unwrap().unwrap();
+        assert_eq!((end.last_seq, end.floor.seq), (151, 150), "by {known:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
