@@ -79,7 +79,7 @@ export class Person {
   }
 
   async type(text) {
-    await this.composer.pressSequentially(text);
+    await this.composer.pressSequentially(text, { delay: 50 });
   }
 
   async send(text) {
