@@ -4,19 +4,20 @@
 //! - `tools`: what it takes on the machine: java, and the jars, which maven fetches once.
 //! - `config`: the files and the command line of a node.
 //!
-//! A node is ready after some 5 s and takes 0.9 GiB. All nodes share one native port, because drivers expect that.
+//! A node is ready after some 5 s and takes 0.9 GiB. All nodes share one native port, because drivers expect that; so do
+//! proxies before them, on 127.0.1.1 and so on.
 
 mod config;
 mod tools;
 
 pub use tools::missing;
 
-use crate::{authority::Pair, ports, process::Process};
+use crate::{authority::Pair, ports, process::Process, proxy::Proxy};
 use anyhow::Context as _;
 use rustix::process::Signal;
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -47,6 +48,8 @@ pub struct Settings {
     pub commitlog_sync: &'static str,
     /// How nodes agree on conditional writes.
     pub paxos_variant: &'static str,
+    /// Whether clients reach every node through a proxy.
+    pub proxied: bool,
 }
 
 /// Encryption between nodes and their clients, who must show certificates as well.
@@ -67,6 +70,7 @@ impl Default for Settings {
             tls: None,
             commitlog_sync: "group",
             paxos_variant: "v2",
+            proxied: false,
         }
     }
 }
@@ -78,6 +82,8 @@ pub struct Cassandra {
     storage: u16,
     jmx: Vec<u16>,
     nodes: Vec<Option<Process>>,
+    /// Before the nodes, in the same order, if there are any.
+    proxies: Vec<Proxy>,
     folder: TempDir,
 }
 
@@ -91,10 +97,16 @@ impl Cassandra {
             storage: ports[1],
             jmx: ports[2..].to_vec(),
             nodes: (0..settings.nodes).map(|_| None).collect(),
+            proxies: Vec::new(),
             folder: tempfile::Builder::new().prefix("nexus-cassandra-").tempdir()?,
             settings,
         };
         for node in 0..cluster.nodes.len() {
+            if cluster.settings.proxied {
+                let native = |address| SocketAddr::from((address, cluster.native));
+                let proxy = Proxy::start(native(cluster.reached(node)), native(address(node))).await?;
+                cluster.proxies.push(proxy);
+            }
             cluster.start_node(node).await?;
         }
         for node in 0..cluster.nodes.len() {
@@ -107,9 +119,20 @@ impl Cassandra {
         Ok(cluster)
     }
 
-    /// Where the nodes are reached, `address:port`.
+    /// Where clients reach the nodes, `address:port`.
     pub fn addresses(&self) -> Vec<String> {
-        (0..self.nodes.len()).map(|node| format!("{}:{}", address(node), self.native)).collect()
+        (0..self.nodes.len()).map(|node| format!("{}:{}", self.reached(node), self.native)).collect()
+    }
+
+    /// What stands before the nodes, if anything does.
+    pub fn proxies(&self) -> &[Proxy] {
+        &self.proxies
+    }
+
+    /// The address that clients learn of a node: its own, or that of the proxy before it.
+    fn reached(&self, node: usize) -> Ipv4Addr {
+        let [a, b, c, d] = address(node).octets();
+        Ipv4Addr::new(a, b, c + u8::from(self.settings.proxied), d)
     }
 
     /// Starts a node that doesn't run, with what it stored; when this returns, it answers.
@@ -120,6 +143,7 @@ impl Cassandra {
         let at = config::At {
             folder: &folder,
             address: address(node),
+            reached: self.reached(node),
             seed: address(0),
             native: self.native,
             storage: self.storage,

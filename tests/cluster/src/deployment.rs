@@ -2,17 +2,23 @@
 
 use crate::{
     authority::Authority, cassandra, cassandra::Cassandra, front::Front, ports, process::Process,
-    program::Part, redis, redis::RedisCluster,
+    program::Part, proxy::Proxy, redis, redis::RedisCluster,
 };
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 /// How long a part may take to end in good order.
 const STOP: Duration = Duration::from_secs(60);
-/// How long edges may take to learn of a chat node that none of them names.
+/// How long edges may take to learn how a chat node is, also one that none of them names.
 const LEARNED: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -30,13 +36,15 @@ pub struct Shape {
     pub gateways: usize,
     /// Where clients connect; `None`: a free port.
     pub port: Option<u16>,
+    /// Whether Redis, Cassandra and chat nodes are reached through proxies, by which one can be cut off without root.
+    pub proxied: bool,
     /// Further settings of every part, by their environment variables.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { cassandra: 1, cores: 3, gateways: 2, port: None, settings: Vec::new() }
+        Self { cassandra: 1, cores: 3, gateways: 2, port: None, proxied: false, settings: Vec::new() }
     }
 }
 
@@ -98,6 +106,8 @@ pub struct Deployment {
     pub cores: Vec<Member>,
     /// Edges.
     pub gateways: Vec<Member>,
+    /// Before the chat nodes, in the same order, if there are any.
+    pub proxies: Vec<Proxy>,
     front: Front,
     folder: TempDir,
 }
@@ -108,11 +118,18 @@ impl Deployment {
         let folder = tempfile::Builder::new().prefix("nexus-cluster-").tempdir()?;
         let path = folder.path();
         progress(format!("starting Redis (3 masters, 3 replicas) and Cassandra ({} nodes)", shape.cassandra));
-        let settings = cassandra::Settings { nodes: shape.cassandra, ..Default::default() };
-        let (redis, cassandra) = tokio::try_join!(RedisCluster::start(), Cassandra::start(settings))?;
+        let settings =
+            cassandra::Settings { nodes: shape.cassandra, proxied: shape.proxied, ..Default::default() };
+        let redis = async {
+            match shape.proxied {
+                true => RedisCluster::start_proxied().await,
+                false => RedisCluster::start().await,
+            }
+        };
+        let (redis, cassandra) = tokio::try_join!(redis, Cassandra::start(settings))?;
 
-        // Each chat node runs as another user, if it can, so that it can be cut off alone.
-        let apart = crate::cut::impossible().is_none();
+        // Each chat node runs as another user, if it can, so that it can be cut off alone; proxies know it by its id.
+        let apart = !shape.proxied && crate::cut::impossible().is_none();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         if apart {
             fs::copy(crate::program::path()?, path.join("nexus")).context("a copy of the program")?;
@@ -121,16 +138,25 @@ impl Deployment {
         fs::write(&secret, "only for tests: anybody who can read this may be anybody")?;
         let (nodes, edges) = (Authority::new(path, "nodes")?, Authority::new(path, "edges")?);
         let ports = ports::free(2 * (shape.cores + shape.gateways))?;
+        let mut proxies = Vec::new();
         let (core_ports, gateway_ports) = ports.split_at(2 * shape.cores);
-        let mut cores = Vec::new();
+        let (mut cores, mut reached) = (Vec::new(), Vec::new());
         for (n, two) in core_ports.chunks(2).enumerate() {
             let name = format!("core-{n}");
             let pair = nodes.sign(&name, &["127.0.0.1"])?;
             let listen = format!("127.0.0.1:{}", two[0]);
-            let part = Part::core(path, &name, &listen, two[1], &pair, &path.join("edges-ca.pem"))
+            let mut part = Part::core(path, &name, &listen, two[1], &pair, &path.join("edges-ca.pem"))
                 .with("NEXUS_CORE_CQL_NODES", cassandra.addresses().join(","))
                 .with("NEXUS_CORE_CQL_REPLICATION_FACTOR", shape.cassandra)
                 .with("NEXUS_CORE_REDIS_NODES", redis.addresses().join(","));
+            reached.push(format!("https://{listen}"));
+            if shape.proxied {
+                let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                let proxy = Proxy::start(local(ports::one()?), local(two[0])).await?;
+                reached[n] = format!("https://{}", proxy.address());
+                part = part.with("NEXUS_CORE_ANNOUNCE", &reached[n]);
+                proxies.push(proxy);
+            }
             // Another user may not be let into the folder of the build.
             let program = apart.then(|| path.join("nexus"));
             let user = apart.then_some(FIRST_USER + n as u32);
@@ -140,14 +166,13 @@ impl Deployment {
             cores.push(Member { part: Part { user, program, ..part }, process: None });
         }
         // The last has to announce itself.
-        let named = core_ports.chunks(2).take(shape.cores.saturating_sub(1).max(1));
-        let upstreams: Vec<String> = named.map(|two| format!("https://127.0.0.1:{}", two[0])).collect();
+        reached.truncate(shape.cores.saturating_sub(1).max(1));
         let mut gateways = Vec::new();
         for (n, two) in gateway_ports.chunks(2).enumerate() {
             let name = format!("gateway-{n}");
             let pair = edges.sign(&name, &[&name])?;
             let part = Part::gateway(path, &name, two[0], two[1], &pair, &path.join("nodes-ca.pem"))
-                .with("NEXUS_GATEWAY_UPSTREAMS", upstreams.join(","));
+                .with("NEXUS_GATEWAY_UPSTREAMS", reached.join(","));
             gateways.push(Member { part, process: None });
         }
         for member in cores.iter_mut().chain(&mut gateways) {
@@ -157,36 +182,46 @@ impl Deployment {
         }
         let behind: Vec<(u16, u16)> = gateway_ports.chunks(2).map(|two| (two[0], two[1])).collect();
         let front = Front::start(path, shape.port, &behind).await?;
-        let deployment = Self { cassandra, redis, cores, gateways, front, folder };
-        deployment.until_learned().await?;
+        let deployment = Self { cassandra, redis, cores, gateways, proxies, front, folder };
+        deployment.until_known(deployment.last()?, true).await?;
         Ok(deployment)
     }
 
-    /// Waits until every edge has learned of the chat node that none of them names.
-    async fn until_learned(&self) -> anyhow::Result<()> {
-        let label = self.announced()?;
+    /// Waits until every edge takes a chat node for well, or none does.
+    pub async fn until_known(&self, core: usize, well: bool) -> anyhow::Result<()> {
+        let label = self.label(core)?;
         for Member { part, .. } in &self.gateways {
-            let learned = async {
-                while part.metric("nexus_gateway_upstream_healthy", &label).await.unwrap_or(0.0) < 1.0 {
+            let known = async || {
+                let healthy = part.metric("nexus_gateway_upstream_healthy", &label).await;
+                healthy.is_ok_and(|healthy| (healthy >= 1.0) == well)
+            };
+            let until = async {
+                while !known().await {
                     sleep(LOOK).await;
                 }
             };
-            let what = || format!("{} has not learned of the node at {label}", part.name);
-            timeout(LEARNED, learned).await.with_context(what)?;
+            let what = || format!("{} does not learn how the node at {label} is", part.name);
+            timeout(LEARNED, until).await.with_context(what)?;
         }
         Ok(())
     }
 
-    /// The chat node that no edge names, as it is called in edges' metrics.
-    fn announced(&self) -> anyhow::Result<String> {
-        let last = self.cores.last().context("there is no chat node")?;
-        let listen = last.part.setting("NEXUS_CORE_LISTEN").context("it listens nowhere")?;
-        Ok(format!("upstream=\"https://{listen}\""))
+    /// The chat node that no edge names.
+    fn last(&self) -> anyhow::Result<usize> {
+        self.cores.len().checked_sub(1).context("there is no chat node")
+    }
+
+    /// A chat node as it is called in edges' metrics.
+    fn label(&self, core: usize) -> anyhow::Result<String> {
+        let part = &self.cores[core].part;
+        let listens = || part.setting("NEXUS_CORE_LISTEN").map(|listen| format!("https://{listen}"));
+        let url = part.setting("NEXUS_CORE_ANNOUNCE").or_else(listens).context("it listens nowhere")?;
+        Ok(format!("upstream=\"{url}\""))
     }
 
     /// How many requests the chat node answered that no edge names.
     pub async fn answered_by_announced(&self) -> anyhow::Result<f64> {
-        let (label, mut sum) = (self.announced()?, 0.0);
+        let (label, mut sum) = (self.label(self.last()?)?, 0.0);
         for Member { part, .. } in &self.gateways {
             sum += part.metric("nexus_gateway_upstream_header_seconds_count", &label).await?;
         }

@@ -4,7 +4,8 @@
 //! - [`cassandra`], [`redis`]: the log and the bus. [`front`]: what stands in front of edges.
 //! - [`program`]: our own program as a chat node or an edge; [`authority`]: their certificates.
 //! - [`process`]: a program that runs: its log, its signals, its end.
-//! - [`ports`], [`cut`], [`clock`]: addresses that nobody uses; who may talk to whom; clocks that are wrong.
+//! - [`ports`], [`clock`]: addresses that nobody uses; clocks that are wrong.
+//! - [`cut`], [`proxy`]: who may talk to whom, by the packet filter or by what stands between them.
 
 pub mod authority;
 pub mod cassandra;
@@ -16,4 +17,5 @@ pub mod front;
 pub mod ports;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod redis;

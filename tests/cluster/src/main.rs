@@ -67,6 +67,9 @@ struct Faults {
     /// Seconds of sending for each fault.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// Cut off by TCP proxies, as is done without root or nftables. They stand in the way all the time, and take time.
+    #[arg(long)]
+    proxied: bool,
     /// Where faults.md and faults.svg are written, if all faults were asked for.
     #[arg(long)]
     write: Option<PathBuf>,
@@ -203,6 +206,14 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
     }
     let all_asked = cases.len() + left_out.len() == CASES.len();
     ensure!(!cases.is_empty(), "no fault is left");
+    let unfiltered = match cases.iter().any(|case| case.needs == Needs::Cuts) {
+        true => cut::impossible(),
+        false => None,
+    };
+    if let Some(why) = &unfiltered {
+        say(format!("cutting off by TCP proxies, which cost time in every figure: {why}"));
+    }
+    shape.proxied = options.proxied || unfiltered.is_some();
     // One address has all the users.
     for limit in ["ADDRESS_RATE", "ADDRESS_BURST", "CONNECTIONS_PER_ADDRESS", "PUBLIC_CALLS"] {
         shape.settings.push((format!("NEXUS_GATEWAY_LIMITS_{limit}"), "50000".into()));
@@ -250,8 +261,8 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
             let arguments: Vec<String> = std::env::args().skip(1).collect();
             let command = format!("cluster {}", arguments.join(" "));
             let measured = Measured { commit: commit(), machine: machine()?, command };
-            let (all, left_out, ramp) = (&all, &left_out, &steps);
-            report::write(folder, &Page { all, left_out, ramp, load: &load, measured: &measured })
+            let (all, left_out, ramp, proxied) = (&all, &left_out, &steps, shape.proxied);
+            report::write(folder, &Page { all, left_out, ramp, proxied, load: &load, measured: &measured })
                 .context("the report")?;
         }
         Some(_) => {
@@ -272,8 +283,7 @@ async fn judge(mut shape: Shape, options: Faults) -> anyhow::Result<()> {
 /// Why a fault can't be tried here.
 fn lacking(needs: Needs) -> Option<String> {
     match needs {
-        Needs::Nothing | Needs::ThreeStores => None,
-        Needs::Cuts => cut::impossible(),
+        Needs::Nothing | Needs::ThreeStores | Needs::Cuts => None,
         Needs::Clocks => clock::library().is_none().then(|| "libfaketime is not installed".into()),
     }
 }

@@ -1,11 +1,12 @@
 //! A Redis Cluster of three masters and three replicas on this machine, and what can happen to it.
 
-use crate::{ports, process::Process};
+use crate::{ports, process::Process, proxy::Proxy};
 use anyhow::{Context as _, bail, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -71,11 +72,15 @@ pub struct RedisCluster {
     // Dropped before their folder.
     nodes: Vec<Node>,
     guard: Option<Guard>,
+    /// Before the nodes, in the same order, if there are any.
+    proxies: Vec<Proxy>,
     folder: TempDir,
 }
 
 struct Node {
     port: u16,
+    /// The port that clients learn: its own, or that of the proxy before it.
+    announced: u16,
     /// The port on which nodes talk to each other.
     bus: u16,
     /// `None` while it is dead.
@@ -97,10 +102,27 @@ impl RedisCluster {
 
     /// Starts one that may be guarded, and returns when it is whole.
     pub async fn start_with(guard: Option<Guard>) -> anyhow::Result<Self> {
-        let ports = ports::free(4 * MASTERS)?;
-        let node = |two: &[u16]| Node { port: two[0], bus: two[1], process: None, paused: false };
-        let nodes = ports.chunks(2).map(node).collect();
-        let mut cluster = Self { folder: TempDir::new()?, guard, nodes };
+        Self::start_as(guard, false).await
+    }
+
+    /// Starts one whose clients reach every node through a proxy, and returns when it is whole.
+    pub async fn start_proxied() -> anyhow::Result<Self> {
+        Self::start_as(None, true).await
+    }
+
+    async fn start_as(guard: Option<Guard>, proxied: bool) -> anyhow::Result<Self> {
+        let ports = ports::free(6 * MASTERS)?;
+        let node = |three: &[u16]| {
+            let announced = if proxied { three[2] } else { three[0] };
+            Node { port: three[0], announced, bus: three[1], process: None, paused: false }
+        };
+        let nodes: Vec<Node> = ports.chunks(3).map(node).collect();
+        let mut proxies = Vec::new();
+        for node in nodes.iter().filter(|_| proxied) {
+            let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            proxies.push(Proxy::start(local(node.announced), local(node.port)).await?);
+        }
+        let mut cluster = Self { folder: TempDir::new()?, guard, proxies, nodes };
         for node in 0..cluster.nodes.len() {
             cluster.restart(node).await?;
         }
@@ -108,9 +130,14 @@ impl RedisCluster {
         Ok(cluster)
     }
 
-    /// The nodes as `host:port`, the first masters first.
+    /// The nodes as clients reach them, `host:port`, the first masters first.
     pub fn addresses(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.announced)).collect()
+    }
+
+    /// What stands before the nodes, if anything does.
+    pub fn proxies(&self) -> &[Proxy] {
+        &self.proxies
     }
 
     fn path(&self, node: usize) -> PathBuf {
@@ -121,7 +148,7 @@ impl RedisCluster {
     pub async fn restart(&mut self, node: usize) -> anyhow::Result<()> {
         let path = self.path(node);
         fs::create_dir_all(&path)?;
-        let Node { port, bus, .. } = self.nodes[node];
+        let Node { port, announced, bus, .. } = self.nodes[node];
         let mut command = Command::new("redis-server");
         for (name, value) in [
             ("--bind", "127.0.0.1".to_owned()),
@@ -133,6 +160,9 @@ impl RedisCluster {
             ("--appendonly", "yes".into()),
         ] {
             command.args([name, &value]);
+        }
+        if announced != port {
+            command.args(["--cluster-announce-port", &announced.to_string()]);
         }
         let port = port.to_string();
         match &self.guard {
@@ -231,8 +261,8 @@ impl RedisCluster {
             let range = [first.to_string(), last.to_string()];
             self.ask(node, &["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]).await?;
         }
-        for Node { port, bus, .. } in &self.nodes[1..] {
-            self.ask(0, &["CLUSTER", "MEET", "127.0.0.1", &port.to_string(), &bus.to_string()]).await?;
+        for Node { announced, bus, .. } in &self.nodes[1..] {
+            self.ask(0, &["CLUSTER", "MEET", "127.0.0.1", &announced.to_string(), &bus.to_string()]).await?;
         }
         for node in MASTERS..self.nodes.len() {
             let (master, mut why) = (&ids[node - MASTERS], String::new());
@@ -296,7 +326,7 @@ impl RedisCluster {
         let nodes = self.ask(node, &["CLUSTER", "NODES"]).await?;
         let lines = nodes.lines().filter(|line| line.contains("master") && line.split(' ').count() > 8);
         let port = |line: &str| line.split([':', '@']).nth(1)?.parse::<u16>().ok();
-        let index = |port: u16| self.nodes.iter().position(|node| node.port == port);
+        let index = |port: u16| self.nodes.iter().position(|node| node.announced == port);
         Ok(lines.filter_map(|line| index(port(line)?)).collect())
     }
 
@@ -329,7 +359,7 @@ impl RedisCluster {
             .collect();
         let of = ranges.iter().find(|(first, last, _)| (first..=last).contains(&&slot));
         let port = of.with_context(|| format!("nobody has slot {slot}: {slots}"))?.2;
-        self.nodes.iter().position(|node| node.port == port).context("a master of another cluster")
+        self.nodes.iter().position(|node| node.announced == port).context("a master of another cluster")
     }
 
     /// Moves a slot without keys to another master, the way that resharding does. Gives the new one.

@@ -10,6 +10,8 @@ pub struct At<'a> {
     pub folder: &'a Path,
     /// Its address.
     pub address: Ipv4Addr,
+    /// The address that it tells clients.
+    pub reached: Ipv4Addr,
     /// The node that it asks for the others.
     pub seed: Ipv4Addr,
     /// The port for clients.
@@ -102,7 +104,8 @@ impl At<'_> {
     }
 
     fn yaml(&self) -> String {
-        let (address, seed, folder) = (self.address, self.seed, self.folder.display());
+        let (address, reached, seed) = (self.address, self.reached, self.seed);
+        let folder = self.folder.display();
         let (native, storage) = (self.native, self.storage);
         let (authenticator, authorizer) = match self.settings.passwords {
             true => ("PasswordAuthenticator", "CassandraAuthorizer"),
@@ -121,6 +124,7 @@ auto_bootstrap: false
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 listen_address: {address}
 rpc_address: {address}
+broadcast_rpc_address: {reached}
 native_transport_port: {native}
 storage_port: {storage}
 endpoint_snitch: SimpleSnitch

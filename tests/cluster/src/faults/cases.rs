@@ -1,7 +1,11 @@
 //! The faults. Each leaves the deployment whole again when it returns.
 
 use super::answers::Losses;
-use crate::{cut::Cut, deployment::Deployment};
+use crate::{
+    cut::Cut,
+    deployment::{Deployment, Member},
+    proxy::Proxy,
+};
 use anyhow::{Context as _, ensure};
 use std::{future::Future, pin::Pin, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -38,7 +42,7 @@ pub enum Needs {
     Nothing,
     /// Three Cassandra nodes; they are started for it.
     ThreeStores,
-    /// The right and the means to cut connections.
+    /// The right to tell the packet filter whom to cut off, or proxies that stand between.
     Cuts,
     /// libfaketime.
     Clocks,
@@ -172,18 +176,23 @@ async fn store_pause(stage: &mut Stage) -> anyhow::Result<()> {
     (0..cassandra.addresses().len()).try_for_each(|node| cassandra.resume(node))
 }
 
-fn cut(name: &str, user: Option<u32>, addresses: &[String]) -> anyhow::Result<Cut> {
+/// Cuts a core off, or everybody, from what listens at addresses, by what stands before it if anything does.
+fn cut(name: &str, core: Option<&Member>, addresses: &[String], proxies: &[Proxy]) -> anyhow::Result<Cut> {
+    if !proxies.is_empty() {
+        return Cut::held(core.map(|core| core.id().context("it is dead")).transpose()?, proxies);
+    }
     let port = |address: &String| address.rsplit_once(':')?.1.parse().ok();
     let ports: Vec<u16> = addresses.iter().filter_map(port).collect();
     ensure!(!ports.is_empty(), "there is nobody to cut off from");
-    Cut::between(name, user, &ports)
+    Cut::filtered(name, core.and_then(|core| core.part.user), &ports)
 }
 
 /// Cuts the first core off from what its `/readyz` calls `part`. That it says so shows that the cut was one.
-async fn cut_core(stage: &Stage, part: &str, addresses: &[String]) -> anyhow::Result<()> {
-    let core = &stage.deployment.cores[0].part;
+async fn cut_core(stage: &Stage, part: &str, addresses: &[String], proxies: &[Proxy]) -> anyhow::Result<()> {
+    let member = &stage.deployment.cores[0];
+    let core = &member.part;
     let end = Instant::now() + CUT;
-    let cut = cut(part, core.user, addresses)?;
+    let cut = cut(part, Some(member), addresses, proxies)?;
     let told = async {
         loop {
             match core.get_within("/readyz", CUT).await {
@@ -205,18 +214,25 @@ async fn cut_core(stage: &Stage, part: &str, addresses: &[String]) -> anyhow::Re
 }
 
 async fn cut_redis(stage: &mut Stage) -> anyhow::Result<()> {
-    cut_core(stage, "bus", &stage.deployment.redis.addresses()).await
+    let redis = &stage.deployment.redis;
+    cut_core(stage, "bus", &redis.addresses(), redis.proxies()).await
 }
 
 async fn cut_store(stage: &mut Stage) -> anyhow::Result<()> {
-    cut_core(stage, "store", &stage.deployment.cassandra.addresses()).await
+    let cassandra = &stage.deployment.cassandra;
+    cut_core(stage, "store", &cassandra.addresses(), cassandra.proxies()).await
 }
 
 async fn cut_gateways(stage: &mut Stage) -> anyhow::Result<()> {
-    let listen = stage.deployment.cores[0].part.setting("NEXUS_CORE_LISTEN").context("it listens nowhere")?;
-    let _cut = cut("gateways", None, &[listen])?;
-    sleep(CUT).await;
-    Ok(())
+    let deployment = &stage.deployment;
+    let listen = deployment.cores[0].part.setting("NEXUS_CORE_LISTEN").context("it listens nowhere")?;
+    let end = Instant::now() + CUT;
+    let cut = cut("gateways", None, &[listen], deployment.proxies.get(..1).unwrap_or_default())?;
+    let bites = timeout_at(end, deployment.until_known(0, false)).await;
+    bites.context("the gateways were cut off from a core and did not notice")??;
+    sleep_until(end).await;
+    drop(cut);
+    deployment.until_known(0, true).await
 }
 
 async fn clocks(stage: &mut Stage) -> anyhow::Result<()> {

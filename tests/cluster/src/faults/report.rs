@@ -17,6 +17,10 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.t{font-we
 .c{fill:#2f6feb}.a{stroke:#9aa4af;stroke-width:1}.f{stroke:#bc4c00;stroke-dasharray:4 4}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#8b949e}.c{fill:#58a6ff}.a{stroke:#6e7681}.f{stroke:#f0883e}}";
 
+/// Said where all figures are larger than they would be elsewhere.
+const PROXIED: &str = " **TCP proxies stood before Redis, Cassandra and the chat nodes all the time, to cut them off without the \
+                       packet filter; all times contain what they cost.**";
+
 /// A line for people.
 pub fn line(judged: &Judged) -> String {
     format!(
@@ -72,6 +76,8 @@ pub struct Page<'a> {
     pub left_out: &'a [LeftOut],
     /// The rates that were tried before them.
     pub ramp: &'a [Step],
+    /// Whether proxies stood between the parts.
+    pub proxied: bool,
     /// The load, but for its rate.
     pub load: &'a Load,
     /// What it was measured with.
@@ -86,14 +92,14 @@ pub fn write(folder: &Path, page: &Page<'_>) -> std::io::Result<()> {
 }
 
 fn text(page: &Page<'_>) -> String {
-    let Page { all, left_out, ramp, load, measured } = *page;
+    let Page { all, left_out, ramp, proxied, load, measured } = *page;
     let Measured { commit, machine, command } = measured;
     let mut text = format!(
         "# What dies, and what is lost\n\n\
          Real processes: three chat nodes, two edges behind HAProxy, a Redis Cluster of three masters and three replicas, \
          Cassandra ({}). Buckets of {BUCKET_EVENTS} events, so that logs go on in others. \
          {} users in rooms of five, messages at a fixed rate whatever the answers do, {} s for each fault, \
-         which comes 8 s after the first message. A pair is an acknowledged message and a member who must get it. \
+         which comes 8 s after the first message. A pair is an acknowledged message and a member who must get it.{} \
          `{command}` writes this page; commit {commit}, {machine}.\n\n\
          | what happens | messages/s | pairs | lost | duplicated | out of order | p50 | p99 | longest | unknown | refused | \
          failed attempts | streams ended |\n\
@@ -101,6 +107,7 @@ fn text(page: &Page<'_>) -> String {
         stores(all),
         load.users,
         load.duration.as_secs(),
+        if proxied { PROXIED } else { "" },
     );
     for judged in all {
         let _ = writeln!(
@@ -269,8 +276,12 @@ mod tests {
         let seconds = Duration::from_secs(12);
         let load = Load { users: 5, rate: 1.0, duration: seconds, per_connection: 1 };
         let measured = Measured { commit: "c".into(), machine: "m".into(), command: "cluster faults".into() };
-        let page =
-            text(&Page { all: &all, left_out: &left_out, ramp: &ramp, load: &load, measured: &measured });
+        let page = |proxied| {
+            let (all, left_out, ramp) = (&all, &left_out, &ramp);
+            text(&Page { all, left_out, ramp, proxied, load: &load, measured: &measured })
+        };
+        assert!(page(true).contains("proxies stood") && !page(false).contains("proxies stood"));
+        let page = page(false);
         assert!(page.contains("Cassandra (one node; `store-node`: 3 nodes)"), "{page}");
         assert!(page.contains("- `clocks`, clocks are wrong: libfaketime is not installed.\n"), "{page}");
         assert!(
