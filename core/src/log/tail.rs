@@ -6,7 +6,7 @@ use crate::{
     store::{Bucket, Floor, Read, Statics, StoreError},
 };
 
-/// A bucket that was opened longer ago than this may have been trimmed, in milliseconds: nothing is before it is a day old, and
+/// A bucket that was opened longer ago than this may have been trimmed. Milliseconds: what is trimmed is a day old at least, and
 /// clocks differ by minutes.
 const OLD_MS: i64 = 12 * 3_600_000;
 

@@ -236,9 +236,13 @@ impl Forwarder {
         if let (Some(upstream), Some(kind)) = (upstream, failure.kind) {
             self.metrics.upstream_failures.with_label_values(&[upstream, kind]).inc();
         }
+        // Of a request that its client has not sent whole, no node can be expected to answer.
         let unanswered = match failure.close {
-            Close::UpstreamFailed | Close::UpstreamTimeout => true,
-            Close::ClientGone => request.status.is_none() && request.began.elapsed() >= PATIENCE,
+            Close::UpstreamFailed => true,
+            Close::UpstreamTimeout => client.is_read(),
+            Close::ClientGone => {
+                client.is_read() && request.status.is_none() && request.began.elapsed() >= PATIENCE
+            }
             _ => false,
         };
         if let Some(chosen) = request.upstream.as_ref().filter(|_| unanswered) {
