@@ -2,7 +2,7 @@
 use std::future::Future;
 
 use nexus_proto::v1::{
-    self, conversation_service_client::ConversationServiceClient,
+    self, admin_service_client::AdminServiceClient, conversation_service_client::ConversationServiceClient,
     history_service_client::HistoryServiceClient, marker_service_client::MarkerServiceClient,
     message_service_client::MessageServiceClient, presence_service_client::PresenceServiceClient,
     stream_service_client::StreamServiceClient,
@@ -90,4 +90,7 @@ calls! {
     PresenceServiceClient.get_presence(GetPresenceRequest) -> GetPresenceResponse;
 
     StreamServiceClient.add_cursors(AddCursorsRequest) -> AddCursorsResponse;
+
+    AdminServiceClient.get_retention(GetRetentionRequest) -> GetRetentionResponse;
+    AdminServiceClient.set_retention(SetRetentionRequest) -> SetRetentionResponse;
 }

@@ -1,7 +1,7 @@
 //! The section `[core]`: every setting of the chat node, with its default and its unit.
 
 use crate::{
-    api::check::Limits,
+    api::{admin::Administrator, check::Limits},
     bus, conversation, delivery,
     log::{self, Horizon},
     node::tls::Tls,
@@ -82,6 +82,11 @@ pub struct Config {
     /// Who this node is to the edges, and who they are to it.
     #[config(nested)]
     pub tls: Tls,
+
+    /// Who may call AdminService, as tenant/user, such as "default/root"; "*/root" is the user of that name in every tenant.
+    /// In the environment separated by commas. Default: nobody.
+    #[config(default = [], env = "NEXUS_CORE_ADMINISTRATORS", parse_env = confique::env::parse::list_by_comma)]
+    pub administrators: Vec<String>,
 
     /// Limits of requests.
     #[config(nested)]
@@ -205,6 +210,11 @@ impl Config {
         self.announce.clone().or_else(|| own.map(|address| format!("https://{address}")))
     }
 
+    /// Who may call AdminService.
+    pub fn administrators(&self) -> Vec<Administrator> {
+        self.administrators.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
     /// Everything that is wrong with these values, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> =
@@ -215,6 +225,9 @@ impl Config {
             problems
                 .push(format!("core.admin = {:?}: must be an address with a port, or \"off\"", self.admin));
         }
+        let administrators = self.administrators.iter().map(|text| text.parse::<Administrator>());
+        problems
+            .extend(administrators.filter_map(Result::err).map(|why| format!("core.administrators: {why}")));
         match (self.is_clustered(), self.redis.nodes.is_empty()) {
             (true, false) => {
                 problems.extend(self.cql.problems().iter().map(|problem| format!("core.cql.{problem}")));

@@ -3,14 +3,15 @@
 //!
 //! - [`world`]: the deployment. [`tokens`]: their maker. [`forged`]: tokens to be refused. [`person`]: somebody who uses
 //!   it. [`stream`]: what an attached device gets. [`refusal`]: what a refusal must say.
-//! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`];
-//!   and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`], [`rooms`].
+//! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`],
+//!   [`administration`]; and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`], [`rooms`].
 //! - [`bad_input`]: at every method, by [`raw`] requests. [`half_open`]: connections that don't go on. [`slow`]: streams
 //!   that nobody reads.
 //!
 //! Each run has users and tenants of its own, so runs may follow each other, or run side by side, on a deployment in use.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod administration;
 mod attach;
 mod bad_input;
 mod ephemeral;
@@ -161,16 +162,40 @@ fn all() -> Vec<(String, Test)> {
         "bad_input::a_browser_is_refused_in_its_own_words".into(),
         Box::new(|world| Box::pin(bad_input::web::a_browser_is_refused_in_its_own_words(world))),
     ));
-    for (method, state) in bad_input::methods() {
+    tests.extend(of_methods(|method, state| !is_administration(method) || state != State::Now));
+    tests
+}
+
+/// Those that need a user who administers the deployment.
+fn administered() -> Vec<(String, Test)> {
+    let mut tests = tests! {
+        administration {
+            retention_is_said_of_one_conversation,
+            retention_has_bounds,
+            nobody_else_administers,
+        }
+    };
+    tests.extend(of_methods(|method, state| is_administration(method) && state == State::Now));
+    tests
+}
+
+fn is_administration(method: &str) -> bool {
+    method.starts_with("AdminService/")
+}
+
+/// Bad input at these methods.
+fn of_methods(which: impl Fn(&str, State) -> bool) -> Vec<(String, Test)> {
+    let methods = bad_input::methods().into_iter().filter(|(method, state)| which(method, *state));
+    let tests = methods.map(|(method, state)| {
         let name = format!("bad_input::{method}");
         let test: Test = match state {
             State::Later => Box::new(|world| Box::pin(bad_input::of_later_method(world, method))),
             State::Now => Box::new(|world| Box::pin(bad_input::of_method(world, method))),
             State::Development => Box::new(|world| Box::pin(bad_input::of_development_method(world, method))),
         };
-        tests.push((name, test));
-    }
-    tests
+        (name, test)
+    });
+    tests.collect()
 }
 
 /// Those that need limits of their own, and so a deployment of their own.
@@ -189,15 +214,20 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(AT_ONCE);
     let runtime = Arc::new(Builder::new_multi_thread().enable_all().build().unwrap());
     if arguments.list {
-        let trials = own().into_iter().chain(all()).map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        let tests = own().into_iter().chain(administered()).chain(all());
+        let trials = tests.map(|(name, _)| Trial::test(name, || Ok(()))).collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
     let world = Arc::new(runtime.block_on(World::find()));
-    let foreign = world.own.is_none();
     let mut trials = Vec::new();
-    for (name, test) in own() {
-        let trial = trial(&runtime, &world, name, test).with_ignored_flag(foreign);
-        trials.push(if foreign { trial.with_kind("needs limits of its own") } else { trial });
+    for (tests, impossible, needed) in [
+        (own(), world.own.is_none(), "needs limits of its own"),
+        (administered(), world.administrator.is_none(), "needs NEXUS_ADMINISTRATOR"),
+    ] {
+        for (name, test) in tests {
+            let trial = trial(&runtime, &world, name, test).with_ignored_flag(impossible);
+            trials.push(if impossible { trial.with_kind(needed) } else { trial });
+        }
     }
     trials.extend(all().into_iter().map(|(name, test)| trial(&runtime, &world, name, test)));
     drop(world);

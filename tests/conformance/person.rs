@@ -21,6 +21,12 @@ impl Person {
         Self::named(world, &world.name(who), &world.tenant(), "phone").await
     }
 
+    /// Who administers the tenant of this run.
+    pub async fn administrator(world: &Arc<World>) -> Self {
+        let name = world.administrator.as_ref().expect("without one this test is not run");
+        Self::named(world, name, &world.tenant(), "phone").await
+    }
+
     /// This user of this tenant, on this device.
     pub async fn named(world: &Arc<World>, user: &str, tenant: &str, device: &str) -> Self {
         let token = world.tokens.make(Wanted { user, tenant, device, ttl: None }).await;

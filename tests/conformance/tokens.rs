@@ -44,7 +44,9 @@ impl Tokens {
             command.args(["--ttl", ttl]);
         }
         // What is said to this suite is not said to the program.
-        for ours in ["NEXUS_ADDRESS", "NEXUS_CA", "NEXUS_TOKEN_COMMAND", "NEXUS_TOKEN_SECRET"] {
+        for ours in
+            ["NEXUS_ADDRESS", "NEXUS_CA", "NEXUS_TOKEN_COMMAND", "NEXUS_TOKEN_SECRET", "NEXUS_ADMINISTRATOR"]
+        {
             command.env_remove(ours);
         }
         if let Some(folder) = &self.folder {

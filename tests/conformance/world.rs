@@ -19,6 +19,8 @@ pub struct World {
     pub tokens: Tokens,
     /// The process, if it was started here.
     pub own: Option<Server>,
+    /// A user who administers every tenant, if there is one.
+    pub administrator: Option<String>,
     host: String,
     port: u16,
     ca: Option<Vec<u8>>,
@@ -36,7 +38,8 @@ impl World {
             Ok(url) => {
                 let ca = env::var("NEXUS_CA").ok();
                 let ca = ca.map(|file| fs::read(&file).unwrap_or_else(|e| panic!("NEXUS_CA={file}: {e}")));
-                Self::over(url, ca, Tokens::from_environment(), None).await
+                let administrator = env::var("NEXUS_ADMINISTRATOR").ok();
+                Self::over(url, ca, Tokens::from_environment(), None, administrator).await
             }
             // Tests come from one address, and tokens say for whom they are.
             Err(_) => {
@@ -53,22 +56,40 @@ impl World {
     pub async fn start(mut settings: Vec<(&'static str, String)>) -> Self {
         settings.push(("NEXUS_GATEWAY_AUTH_ISSUER", "conformance".into()));
         settings.push(("NEXUS_GATEWAY_AUTH_AUDIENCE", "nexus".into()));
+        settings.push(("NEXUS_CORE_ADMINISTRATORS", "*/root".into()));
         let server = Server::start_with(settings.clone()).await;
         let ca = fs::read(server.folder.path().join("data/tls/ca.pem")).unwrap();
         let url = format!("https://localhost:{}", server.port);
         let tokens = Tokens::of_program(server.folder.path(), settings);
-        Self::over(url, Some(ca), tokens, Some(server)).await
+        Self::over(url, Some(ca), tokens, Some(server), Some("root".into())).await
     }
 
-    async fn over(url: String, ca: Option<Vec<u8>>, tokens: Tokens, own: Option<Server>) -> Self {
+    async fn over(
+        url: String,
+        ca: Option<Vec<u8>>,
+        tokens: Tokens,
+        own: Option<Server>,
+        administrator: Option<String>,
+    ) -> Self {
         let uri: http::Uri = url.parse().unwrap_or_else(|e| panic!("NEXUS_ADDRESS={url}: {e}"));
         let host = uri.host().expect("NEXUS_ADDRESS is https://host:port").to_owned();
         let port = uri.port_u16().unwrap_or(443);
         let mut chance = StdRng::from_os_rng();
         let run = format!("{:06x}", chance.random::<u32>() & 0xff_ffff);
         let chance = Mutex::new(chance);
-        let mut world =
-            Self { url, tokens, own, host, port, ca, run, chance, impatient: OnceCell::new(), ahead_ms: 0 };
+        let mut world = Self {
+            url,
+            tokens,
+            own,
+            administrator,
+            host,
+            port,
+            ca,
+            run,
+            chance,
+            impatient: OnceCell::new(),
+            ahead_ms: 0,
+        };
         // Whoever can't get in here need not try anything else.
         let world_now = Arc::new(world);
         let told = Person::new(&world_now, "clock").await.attach(&[]).await.attached.time_ms;

@@ -13,7 +13,7 @@ use nexus_client::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, service::Routes};
+use tonic::{Request, Response, Status, codegen::BoxStream, service::Routes};
 
 /// What happens to the next SendMessage.
 pub enum Fate {
@@ -195,9 +195,7 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl StreamService for Fake {
-    type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
-
-    async fn attach(&self, request: Request<AttachRequest>) -> Answer<Self::AttachStream> {
+    async fn attach(&self, request: Request<AttachRequest>) -> Answer<BoxStream<AttachResponse>> {
         if let Some(status) = self.with(|state| state.refuse_attach.pop_front()) {
             return Err(status);
         }
@@ -213,7 +211,7 @@ impl StreamService for Fake {
         let (frames, receiver) = mpsc::channel(1);
         let accepted = Accepted { request: request.into_inner(), token, frames };
         self.streams.send(accepted).map_err(|_| Status::unavailable("no test listens"))?;
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
     async fn add_cursors(&self, request: Request<AddCursorsRequest>) -> Answer<AddCursorsResponse> {

@@ -2,12 +2,14 @@
 //!
 //! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
 //! - [`framing`]: a request is one message.
+//! - [`admin`]: what administrators may do.
 //! - `conversations` (with `directory` and `preferences`), `messages`, `history`, `markers`: a service each.
 //! - [`stream`]: attaching; a service by hand. [`presence`]: presence and typing.
 //! - [`development`]: tokens and the lobby, in development only.
 //! - [`later`]: what is not there yet.
 //! - [`wire`]: rows and events as clients see them.
 
+pub mod admin;
 pub mod check;
 mod conversations;
 pub mod development;
@@ -33,6 +35,8 @@ pub struct Api {
     pub conversations: Arc<Conversations>,
     /// The time of day.
     pub clock: SharedClock,
+    /// Who administers.
+    pub administrators: Vec<admin::Administrator>,
     /// Limits of requests.
     pub limits: check::Limits,
     /// Makes ids.

@@ -34,13 +34,13 @@ use crate::{
     },
 };
 use axum::{
-    middleware::{map_request, map_response},
+    middleware::{from_fn, map_request, map_response},
     routing::get,
 };
 use health::Parts;
 use listen::Listener;
 use nexus_proto::v1::{
-    conversation_service_server::ConversationServiceServer,
+    admin_service_server::AdminServiceServer, conversation_service_server::ConversationServiceServer,
     development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
     marker_service_server::MarkerServiceServer, message_service_server::MessageServiceServer,
     presence_service_server::PresenceServiceServer,
@@ -162,6 +162,7 @@ impl Node {
         let api = Arc::new(Api {
             conversations: conversations.clone(),
             clock,
+            administrators: config.administrators(),
             limits: config.limits.clone(),
             ids: Ids::new(chance),
         });
@@ -177,7 +178,8 @@ impl Node {
             .add_service(ConversationServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(MessageServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(HistoryServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
-            .add_service(MarkerServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST));
+            .add_service(MarkerServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
+            .add_service(AdminServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST));
         if config.mode == Mode::Development {
             if let Some(tokens) = outside.tokens {
                 routes = routes.add_service(DevelopmentServiceServer::new(Development { api, tokens }));
@@ -198,6 +200,7 @@ impl Node {
                 .fallback(later::answer)
                 .layer(map_request(framing::one_message))
                 .layer(map_response(status::unreadable))
+                .layer(from_fn(later::by_name))
                 // Edges have no path for it, so it can be asked by them alone.
                 .route("/nodes", get(move || async move { told.nodes().join("\n") })),
         );

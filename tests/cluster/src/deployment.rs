@@ -24,6 +24,8 @@ const LEARNED: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 /// The first chat node's user id, where each has its own; nobody's on a usual machine.
 const FIRST_USER: u32 = 47_110;
+/// The user who administers every tenant.
+pub const ADMINISTRATOR: &str = "root";
 
 /// How large it is.
 #[derive(Debug, Clone)]
@@ -148,7 +150,8 @@ impl Deployment {
             let mut part = Part::core(path, &name, &listen, two[1], &pair, &path.join("edges-ca.pem"))
                 .with("NEXUS_CORE_CQL_NODES", cassandra.addresses().join(","))
                 .with("NEXUS_CORE_CQL_REPLICATION_FACTOR", shape.cassandra)
-                .with("NEXUS_CORE_REDIS_NODES", redis.addresses().join(","));
+                .with("NEXUS_CORE_REDIS_NODES", redis.addresses().join(","))
+                .with("NEXUS_CORE_ADMINISTRATORS", format!("*/{ADMINISTRATOR}"));
             reached.push(format!("https://{listen}"));
             if shape.proxied {
                 let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));

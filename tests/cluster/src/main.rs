@@ -41,7 +41,8 @@ enum Command {
         #[arg(long, default_value_t = 8443)]
         port: u16,
     },
-    /// Start a cluster, and run a command that finds it in NEXUS_ADDRESS, NEXUS_CA and NEXUS_TOKEN_COMMAND.
+    /// Start a cluster, and run a command that finds it in NEXUS_ADDRESS, NEXUS_CA, NEXUS_TOKEN_COMMAND and
+    /// NEXUS_ADMINISTRATOR.
     With {
         /// The command and its arguments.
         #[arg(trailing_var_arg = true, required = true)]
@@ -165,6 +166,7 @@ async fn with(shape: Shape, command: &[String], mut told: Told) -> anyhow::Resul
         .args(&command[1..])
         .env("NEXUS_ADDRESS", deployment.url())
         .env("NEXUS_CA", deployment.ca())
+        .env("NEXUS_ADMINISTRATOR", deployment::ADMINISTRATOR)
         .env("NEXUS_TOKEN_COMMAND", format!("{} token", program::path()?.display()))
         .env("NEXUS_GATEWAY_AUTH_SECRET_FILE", secret)
         .kill_on_drop(true)

@@ -183,8 +183,13 @@ impl Trial<'_> {
     }
 
     async fn bad_ids(&mut self, stage: &Stage) {
+        let administration = self.path.contains("AdminService");
         for field in ["conversation_id", "client_id", "cursors.conversation_id"] {
-            for bad in ["", "x", "00000000-0000-0000-0000-00000000000", "../../etc/passwd"] {
+            // To administrators the empty id is their tenant.
+            let empty = (!administration).then_some("");
+            for bad in
+                empty.into_iter().chain(["x", "00000000-0000-0000-0000-00000000000", "../../etc/passwd"])
+            {
                 if let Some(message) = self.with(field, bad) {
                     self.expect_invalid(&format!("{field}: {bad:?}"), &message, field).await;
                 }
@@ -206,7 +211,8 @@ impl Trial<'_> {
             }
         }
         // A conversation that one may not see is none: whoever asks can't tell them apart.
-        let foreign = stage.eve.group(&[]).await;
+        let foreign = if administration { &stage.stranger } else { &stage.eve };
+        let foreign = foreign.group(&[]).await;
         let unknown = uuid::Uuid::new_v8([2; 16]).to_string();
         let mut answers = Vec::new();
         for (what, id) in [("unknown", &unknown), ("foreign", &foreign)] {

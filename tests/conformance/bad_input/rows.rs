@@ -17,6 +17,10 @@ pub struct Stage {
     pub bob: Person,
     /// Nobody's friend.
     pub eve: Person,
+    /// Of another tenant.
+    pub stranger: Person,
+    /// Who administers the tenant, if anybody does.
+    root: Option<Person>,
     pub group: String,
     /// A message of ann's in it, which bob reacted to and which is pinned.
     pub said: u64,
@@ -37,6 +41,9 @@ impl Stage {
     pub async fn set(world: &Arc<World>) -> Self {
         let (ann, bob) = (Person::new(world, "ann").await, Person::new(world, "bob").await);
         let eve = Person::new(world, "eve").await;
+        let stranger = Person::named(world, "eve", &world.name("elsewhere"), "phone").await;
+        let root =
+            if world.administrator.is_some() { Some(Person::administrator(world).await) } else { None };
         let group = ann.group(&[&bob]).await;
         let said = ann.say(&group, "something to react to").await;
         let (conversation_id, seq) = (group.clone(), said);
@@ -51,7 +58,7 @@ impl Stage {
         let channel = eve.channel(&[]).await;
         let mut stream = ann.attach(&[(&group, 0)]).await;
         stream.caught_up().await;
-        Self { ann, bob, eve, group, said, channel, stream }
+        Self { ann, bob, eve, stranger, root, group, said, channel, stream }
     }
 
     /// The row of a method, named `Service/Method`.
@@ -62,6 +69,13 @@ impl Stage {
         let eve = self.eve.user.clone();
         let at_least = 1;
         let (by, request) = match method {
+            "AdminService/GetRetention" => {
+                (self.root.as_ref()?, encoded(v1::GetRetentionRequest { conversation_id }))
+            }
+            "AdminService/SetRetention" => {
+                let retention = Some(v1::Retention { days: 30 });
+                (self.root.as_ref()?, encoded(v1::SetRetentionRequest { conversation_id, retention }))
+            }
             "ConversationService/CreateConversation" => {
                 let members = vec![v1::MemberRole { user: eve, role: Role::Reader as i32 }];
                 (
@@ -224,7 +238,10 @@ impl Stage {
             _ => return None,
         };
         let empty = match method {
-            "ConversationService/ListConversations"
+            // Without a conversation it is about the tenant.
+            "AdminService/GetRetention"
+            | "AdminService/SetRetention"
+            | "ConversationService/ListConversations"
             | "ConversationService/ListDirectory"
             | "PresenceService/GetPresence"
             | "StreamService/Attach" => Code::Ok,
