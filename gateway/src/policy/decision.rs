@@ -1,6 +1,6 @@
 //! What the stack answers.
 
-use super::{head::Protocol, method::Class, shed::Place};
+use super::{method::Class, places::Place, protocol::Protocol};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::{net::IpAddr, time::Duration};

@@ -4,42 +4,11 @@
 use super::{
     decision::{Action, Decision, Facts, Reply},
     method::MethodPath,
-    shed::Place,
+    places::Place,
+    protocol::Protocol,
 };
 use http::{HeaderMap, Method, header};
 use std::{net::IpAddr, time::Duration};
-
-/// What a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// gRPC over HTTP/2.
-    Grpc,
-    /// gRPC-Web.
-    Web,
-    /// gRPC-Web with its body in base64.
-    WebText,
-    /// Anything else: a browser that loads the page, or a stray client.
-    Http,
-}
-
-impl Protocol {
-    /// From a content type, whose suffix (`+proto`) and parameters do not matter.
-    pub(crate) fn parse(content_type: &[u8]) -> Self {
-        let end =
-            content_type.iter().position(|b| matches!(b, b'+' | b';' | b' ')).unwrap_or(content_type.len());
-        let essence = content_type[..end].to_ascii_lowercase();
-        match essence.as_slice() {
-            b"application/grpc" => Protocol::Grpc,
-            b"application/grpc-web" => Protocol::Web,
-            b"application/grpc-web-text" => Protocol::WebText,
-            _ => Protocol::Http,
-        }
-    }
-
-    pub(crate) fn is_grpc(self) -> bool {
-        self != Protocol::Http
-    }
-}
 
 /// The head of a request, and what the layers have found out about it.
 pub(crate) struct RequestHead {
@@ -132,23 +101,6 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn protocols_are_told_by_content_type() {
-        for (content_type, protocol) in [
-            ("application/grpc", Protocol::Grpc),
-            ("application/grpc+proto", Protocol::Grpc),
-            ("application/grpc; charset=utf-8", Protocol::Grpc),
-            ("application/grpc-web+proto", Protocol::Web),
-            ("Application/gRPC-Web", Protocol::Web),
-            ("application/grpc-web-text+proto", Protocol::WebText),
-            ("application/grpcx", Protocol::Http),
-            ("application/json", Protocol::Http),
-            ("", Protocol::Http),
-        ] {
-            assert_eq!(Protocol::parse(content_type.as_bytes()), protocol, "{content_type}");
-        }
-    }
-
-    #[test]
     fn timeouts_are_read() {
         assert_eq!(grpc_timeout(b"10S"), Some(Duration::from_secs(10)));
         assert_eq!(grpc_timeout(b"99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
@@ -178,7 +130,6 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in ".{0,80}") {
             grpc_timeout(&bytes);
-            Protocol::parse(&bytes);
             trace_id(&text);
             prop_assert!(!is_name(&text) || text.is_ascii());
         }

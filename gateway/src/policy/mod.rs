@@ -1,7 +1,8 @@
 //! What to do with a request, decided by one stack of Tower layers from its head alone. Nothing here names
 //! the proxy that asks.
 //!
-//! - `head.rs`: a request's head, as the layers see it; `method.rs`: gRPC method paths and their classes
+//! - `head.rs`: a request's head, as the layers see it; `method.rs`: gRPC method paths and their classes;
+//!   `protocol.rs`: what a client speaks; `places.rs`: places among the requests in progress
 //! - `decision.rs`: what the stack answers; `reply.rs`: how a gRPC status looks to each kind of client
 //! - `gate.rs`: a check as a Tower layer
 //! - the layers, outermost first: `request_id.rs`, `client_address.rs`, `security.rs`, `cors.rs`,
@@ -19,6 +20,8 @@ mod gate;
 mod head;
 mod method;
 mod pages;
+mod places;
+mod protocol;
 mod rate_limit;
 mod redirect;
 mod reply;
@@ -33,12 +36,13 @@ pub(crate) use authenticate::fuzz_jwks;
 pub(crate) use authenticate::{KeySet, Keys, open as open_keys};
 pub(crate) use current::Stack;
 pub(crate) use decision::{Action, Decision, Facts, Forward, Reply};
+pub(crate) use head::RequestHead;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use head::is_name;
-pub(crate) use head::{Protocol, RequestHead};
 pub(crate) use method::Class;
+pub(crate) use places::Places;
+pub(crate) use protocol::Protocol;
 pub(crate) use reply::{render, trailer_frame, trailer_status, trailers, unavailable};
-pub(crate) use shed::Places;
 
 use crate::{Assets, Clock, config::Config, metrics::Metrics};
 use gate::gate;

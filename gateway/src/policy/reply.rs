@@ -1,6 +1,6 @@
 //! How a gRPC status looks to each kind of client.
 
-use super::{decision::Facts, head::Protocol};
+use super::{decision::Facts, protocol::Protocol};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};

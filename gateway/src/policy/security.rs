@@ -2,7 +2,8 @@
 
 use super::{
     decision::{Action, Decision},
-    head::{Protocol, RequestHead},
+    head::RequestHead,
+    protocol::Protocol,
 };
 use crate::config::{Config, Mode};
 use futures_util::{FutureExt, future::Map};

@@ -1,11 +1,6 @@
 //! Lets through what we serve, and says what is wrong with the rest.
 
-use super::{
-    decision::Reply,
-    gate::Check,
-    head::{Protocol, RequestHead},
-    method::MethodPath,
-};
+use super::{decision::Reply, gate::Check, head::RequestHead, method::MethodPath, protocol::Protocol};
 use crate::config::Mode;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};

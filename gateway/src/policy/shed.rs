@@ -6,44 +6,14 @@ use super::{
     gate::Check,
     head::RequestHead,
     method::Class,
+    places::{Place, Places},
     reply::unavailable,
 };
 use crate::config::Limits;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 /// What a shed client is told to wait. Its own jitter spreads it.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What is in progress at an edge. It outlives a reload, which changes only how much may be.
-#[derive(Clone, Default)]
-pub(crate) struct Places {
-    calls: Arc<AtomicUsize>,
-    public_calls: Arc<AtomicUsize>,
-    streams: Arc<AtomicUsize>,
-}
-
-/// A place among the requests in progress, given back when it is dropped.
-pub(crate) struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let one_more = |now| (now < most).then_some(now + 1);
-        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Place(taken.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// The layer's check.
 pub(crate) struct Shed {

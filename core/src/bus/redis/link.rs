@@ -2,8 +2,8 @@
 
 use super::{ConnectError, options::Options, topology::Address};
 use ::redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion,
-    PushInfo, RedisConnectionInfo, RedisError, TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo as _,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
     aio::MultiplexedConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
@@ -106,6 +106,12 @@ impl Login {
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let link = timeout(self.connect, connecting).await.map_err(|_| LinkError::Timeout(self.connect))?;
         Ok(link?)
+    }
+
+    /// Asks one thing, over a connection of its own.
+    pub async fn ask(&self, to: &Address, what: &Cmd) -> Result<Value, LinkError> {
+        let answer = self.open(to, None).await?.send_packed_command(what).await?;
+        Ok(answer.extract_error()?)
     }
 }
 

@@ -245,9 +245,8 @@ async fn ask(shared: &Shared) -> bool {
     let mut nodes = topology.known();
     shared.with_chance(|chance| nodes.shuffle(chance));
     let asked = nodes.iter().take(ASKED).map(|node| async move {
-        let mut link = shared.login.open(node, None).await?;
-        let answer = link.send_packed_command(cmd("CLUSTER").arg("SLOTS")).await?.extract_error()?;
-        Ok::<_, super::link::LinkError>(read_slots(&answer, node))
+        let answer = shared.login.ask(node, cmd("CLUSTER").arg("SLOTS")).await;
+        answer.map(|answer| read_slots(&answer, node))
     });
     let mut answers = Vec::new();
     for (answer, node) in join_all(asked).await.into_iter().zip(&nodes) {

@@ -1,6 +1,6 @@
 //! Calls: bounded in time, counted, their errors told apart.
 
-use super::{error, metrics::Metrics, statements::Levels};
+use super::{error, levels::Levels, metrics::Metrics};
 use crate::store::StoreError;
 use scylla::{
     client::session::Session,

@@ -1,9 +1,20 @@
 //! The versions of the schema. A version that was released never changes; what changes is a further one.
 
-use super::schema::{BUCKETS, CELLS, LOG, RECENT};
-
 /// The newest version.
 pub const CURRENT: i32 = 2;
+
+/// Buckets: static columns, events, dedupe rows.
+pub const LOG: &str = "log";
+/// The index of buckets.
+pub const BUCKETS: &str = "buckets";
+/// Conversations that were appended to, by lane and minute.
+pub const RECENT: &str = "recent";
+/// Everything that is not the log.
+pub const CELLS: &str = "cells";
+/// The version of all these.
+pub const VERSION: &str = "schema_version";
+/// All of them.
+pub const TABLES: [&str; 5] = [LOG, BUCKETS, RECENT, CELLS, VERSION];
 
 /// Seconds for which [`RECENT`] is kept. A lane is checked every half minute, and a node that was away for longer than
 /// this reads every head that it needs anyway.

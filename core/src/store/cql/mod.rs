@@ -2,9 +2,9 @@
 //!
 //! - here: the port's calls.
 //! - `options`: what an operator can set.
-//! - `open`: connecting, and what is refused at a start. `tls`: encrypted. `server`: how the database's nodes are set.
+//! - `open`: connecting; `refused`: why not. `tls`: encrypted. `server`: how the database's nodes are set.
 //! - `schema`, `migrations`: the tables, made once by whichever node comes first.
-//! - `statements`: every statement, prepared.
+//! - `statements`: every statement, prepared. `levels`: with which consistency.
 //! - `client`: calls, bounded in time and counted.
 //! - `batch`: conditional batches.
 //! - `log`, `cells`: the two halves of the port.
@@ -43,11 +43,13 @@ mod batch;
 mod cells;
 mod client;
 mod error;
+mod levels;
 mod log;
 mod metrics;
 mod migrations;
 mod open;
 mod options;
+mod refused;
 mod retry;
 mod routing;
 mod schema;
@@ -56,8 +58,8 @@ mod statements;
 mod tls;
 mod values;
 
-pub use open::OpenError;
 pub use options::{Options, Scope};
+pub use refused::OpenError;
 
 use super::{
     Bucket, Cell, Commit, Dedupe, Health, IndexRow, Order, Outcome, Partition, Read, Row, Rows, Statics,

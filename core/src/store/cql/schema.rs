@@ -7,11 +7,11 @@
 //! make the same one.
 
 use super::{
-    migrations::{self, CURRENT, Change},
-    open::OpenError,
+    levels::Levels,
+    migrations::{self, CURRENT, Change, RECENT, TABLES, VERSION},
     options::{Options, Scope},
+    refused::OpenError,
     server,
-    statements::Levels,
 };
 use crate::domain::hash::Fields;
 use scylla::{
@@ -25,19 +25,6 @@ use scylla::{
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
-
-/// Buckets: static columns, events, dedupe rows.
-pub const LOG: &str = "log";
-/// The index of buckets.
-pub const BUCKETS: &str = "buckets";
-/// Conversations that were appended to, by lane and minute.
-pub const RECENT: &str = "recent";
-/// Everything that is not the log.
-pub const CELLS: &str = "cells";
-/// The version of all these.
-pub const VERSION: &str = "schema_version";
-/// All of them.
-pub const TABLES: [&str; 5] = [LOG, BUCKETS, RECENT, CELLS, VERSION];
 
 /// Replicas without which the loss of one node may lose what was acknowledged, or stop everything.
 const LEAST_REPLICAS: u32 = 3;

@@ -1,49 +1,17 @@
 //! Every statement, prepared once.
 
-use super::{open::OpenError, options::Scope, retry::SerialReads, routing::Conditional, schema};
+use super::{levels::Levels, migrations, refused::OpenError, retry::SerialReads};
 use scylla::{
-    client::session::Session,
-    policies::{load_balancing::LoadBalancingPolicy, retry::FallthroughRetryPolicy},
-    statement::{Consistency, SerialConsistency, prepared::PreparedStatement},
+    client::session::Session, policies::retry::FallthroughRetryPolicy, statement::prepared::PreparedStatement,
 };
 use std::sync::Arc;
 
 /// Rows of one page of a read.
 const PAGE_ROWS: i32 = 1000;
-/// A partition of [`schema::LOG`], and of [`schema::CELLS`].
+/// A partition of [`migrations::LOG`], and of [`migrations::CELLS`].
 const BUCKET: &str = "tenant = ? AND conversation = ? AND bucket = ?";
 const PARTITION: &str =
     "kind = ? AND tenant = ? AND owner = ? AND generation = ? AND view_no = ? AND part = ?";
-
-/// With which consistency requests are made.
-#[derive(Clone)]
-pub struct Levels {
-    /// Of conditional writes.
-    pub serial: SerialConsistency,
-    /// Of everything else.
-    pub quorum: Consistency,
-    /// The policy by which conditional batches find their node.
-    pub conditional: Arc<dyn LoadBalancingPolicy>,
-}
-
-impl Levels {
-    /// Those of a scope.
-    pub fn new(scope: Scope, policy: Arc<dyn LoadBalancingPolicy>) -> Self {
-        let (serial, quorum) = match scope {
-            Scope::Global => (SerialConsistency::Serial, Consistency::Quorum),
-            Scope::Local => (SerialConsistency::LocalSerial, Consistency::LocalQuorum),
-        };
-        Self { serial, quorum, conditional: Arc::new(Conditional(policy)) }
-    }
-
-    /// That of reads which settle what is under way.
-    pub fn settling(&self) -> Consistency {
-        match self.serial {
-            SerialConsistency::Serial => Consistency::Serial,
-            SerialConsistency::LocalSerial => Consistency::LocalSerial,
-        }
-    }
-}
 
 /// A read in its two strengths.
 pub struct Both {
@@ -225,7 +193,7 @@ impl Make<'_> {
     /// `{table}` stands for a table of the keyspace.
     async fn any(&self, text: &str) -> Result<PreparedStatement, OpenError> {
         let mut text = text.to_owned();
-        for table in schema::TABLES {
+        for table in migrations::TABLES {
             text = text.replace(&format!("{{{table}}}"), &format!("{}.{table}", self.keyspace));
         }
         let prepared = self.session.prepare(text.as_str()).await;
