@@ -2,10 +2,10 @@
 use std::future::Future;
 
 use nexus_proto::v1::{
-    self, admin_service_client::AdminServiceClient, conversation_service_client::ConversationServiceClient,
-    history_service_client::HistoryServiceClient, marker_service_client::MarkerServiceClient,
-    message_service_client::MessageServiceClient, presence_service_client::PresenceServiceClient,
-    stream_service_client::StreamServiceClient,
+    self, account_service_client::AccountServiceClient, admin_service_client::AdminServiceClient,
+    conversation_service_client::ConversationServiceClient, history_service_client::HistoryServiceClient,
+    marker_service_client::MarkerServiceClient, message_service_client::MessageServiceClient,
+    presence_service_client::PresenceServiceClient, stream_service_client::StreamServiceClient,
 };
 use tonic::{Request, Response, Status};
 
@@ -90,6 +90,9 @@ calls! {
     PresenceServiceClient.get_presence(GetPresenceRequest) -> GetPresenceResponse;
 
     StreamServiceClient.add_cursors(AddCursorsRequest) -> AddCursorsResponse;
+
+    AccountServiceClient.update_profile(UpdateProfileRequest) -> UpdateProfileResponse;
+    AccountServiceClient.get_profiles(GetProfilesRequest) -> GetProfilesResponse;
 
     AdminServiceClient.get_retention(GetRetentionRequest) -> GetRetentionResponse;
     AdminServiceClient.set_retention(SetRetentionRequest) -> SetRetentionResponse;

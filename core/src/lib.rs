@@ -4,7 +4,7 @@
 //! - [`api`]: the gRPC services, thin.
 //! - [`delivery`]: hubs and streams: what was appended reaches everybody who is attached.
 //! - [`bus`]: hints between nodes; a port, and the local one.
-//! - [`conversation`]: the aggregate: validate, append, fold.
+//! - [`conversation`]: the aggregate: validate, append, fold. [`account`]: what is kept of users.
 //! - [`log`]: the append protocol: buckets, conditions, dedupe.
 //! - [`store`]: the port under it, and the embedded store.
 //! - [`socket`]: sockets as h2 should see them.
@@ -12,6 +12,7 @@
 //!
 //! `fuzzing` is not part of the node: with the feature of that name, the soak tests feed it bytes.
 
+pub mod account;
 pub mod admin;
 pub mod api;
 pub mod bus;

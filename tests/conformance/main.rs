@@ -4,13 +4,14 @@
 //! - [`world`]: the deployment. [`tokens`]: their maker. [`forged`]: tokens to be refused. [`person`]: somebody who uses
 //!   it. [`stream`]: what an attached device gets. [`refusal`]: what a refusal must say.
 //! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`],
-//!   [`administration`]; and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`], [`rooms`].
+//!   [`administration`]; and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`], [`rooms`], [`accounts`].
 //! - [`bad_input`]: at every method, by [`raw`] requests. [`half_open`]: connections that don't go on. [`slow`]: streams
 //!   that nobody reads.
 //!
 //! Each run has users and tenants of its own, so runs may follow each other, or run side by side, on a deployment in use.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accounts;
 mod administration;
 mod attach;
 mod bad_input;
@@ -116,6 +117,12 @@ fn all() -> Vec<(String, Test)> {
             an_answer_says_what_it_reflects,
             conversations_are_listed_by_activity,
             members_are_listed_by_name,
+        }
+        accounts {
+            people_show_themselves,
+            each_field_changes_alone,
+            a_profile_has_limits,
+            ones_devices_hear_of_a_change,
         }
         rooms {
             public_channels_are_found_by_title,

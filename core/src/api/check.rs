@@ -5,6 +5,7 @@ use crate::domain::{ClientId, ConversationId, Name, Place, Tenant, User};
 use confique::Config;
 use nexus_proto::v1::{self, Content, Role};
 use prost::Message as _;
+use std::collections::{BTreeSet, HashMap};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use uuid::Uuid;
@@ -27,6 +28,9 @@ pub struct Limits {
     /// Users whose presence one request asks for.
     #[config(default = 200, env = "NEXUS_CORE_LIMITS_PRESENCE_USERS")]
     pub presence_users: usize,
+    /// Users whose profiles one request asks for.
+    #[config(default = 200, env = "NEXUS_CORE_LIMITS_PROFILE_USERS")]
+    pub profile_users: usize,
     /// Members of a conversation up to which they see each other's read and delivered markers; 0: nobody sees others'.
     #[config(default = 200, env = "NEXUS_CORE_LIMITS_MARKER_MEMBERS")]
     pub marker_members: u32,
@@ -43,6 +47,7 @@ impl Default for Limits {
             users_per_request: 100,
             attachments: 32,
             presence_users: 200,
+            profile_users: 200,
             marker_members: 200,
             mention_events: 1000,
         }
@@ -70,6 +75,14 @@ pub fn invalid(field: &str, why: impl Into<String>) -> Status {
 /// A user's name.
 pub fn user(field: &str, text: &str) -> Result<User, Status> {
     Name::new(text).map_err(|wrong| invalid(field, wrong.to_string()))
+}
+
+/// Users that are asked about, at most so many.
+pub fn named(field: &str, names: &[String], most: usize) -> Result<BTreeSet<User>, Status> {
+    if names.len() > most {
+        return Err(invalid(field, format!("has {} users, at most {most} are allowed", names.len())));
+    }
+    names.iter().map(|name| user(field, name)).collect()
 }
 
 /// A conversation of the caller's tenant.
@@ -104,6 +117,22 @@ pub fn bytes(field: &str, bytes: &[u8], least: usize, most: usize) -> Result<(),
     }
 }
 
+/// What the application adds to a message or a profile.
+pub fn metadata(field: &str, entries: &HashMap<String, String>) -> Result<(), Status> {
+    if entries.len() > 16 {
+        return Err(invalid(field, "at most 16 entries are allowed"));
+    }
+    for (key, value) in entries {
+        let wrong = match (key.len(), value.len()) {
+            (1..=64, ..=1024) => continue,
+            (1..=64, n) => format!("the value of {key:?} has {n} bytes, at most 1024 are allowed"),
+            (n, _) => format!("a key has {n} bytes, must be 1-64"),
+        };
+        return Err(invalid(field, wrong));
+    }
+    Ok(())
+}
+
 /// A seq that names a message.
 pub fn seq(field: &str, seq: u64) -> Result<u64, Status> {
     if seq > 0 { Ok(seq) } else { Err(invalid(field, "must be the seq of a message")) }
@@ -132,13 +161,14 @@ pub fn post_role(value: i32, default: Option<Role>) -> Result<Role, Status> {
 
 impl Limits {
     /// Every setting's name and value, with its least and its greatest.
-    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 7] {
+    pub fn limits(&self) -> [(&'static str, u64, u64, u64); 8] {
         [
             ("content_bytes", self.content_bytes as u64, 1, 1 << 20),
             ("page", u64::from(self.page), 1, 1000),
             ("users_per_request", self.users_per_request as u64, 1, 1000),
             ("attachments", self.attachments as u64, 1, 1000),
             ("presence_users", self.presence_users as u64, 1, 1000),
+            ("profile_users", self.profile_users as u64, 1, 1000),
             ("marker_members", u64::from(self.marker_members), 0, 1000),
             ("mention_events", self.mention_events as u64, 1, 10_000),
         ]
@@ -201,9 +231,7 @@ impl Limits {
                 return Err(invalid("content.attachments.sha256", "must be 32 bytes, or empty"));
             }
         }
-        if content.metadata.len() > 16 {
-            return Err(invalid("content.metadata", "at most 16 entries are allowed"));
-        }
+        metadata("content.metadata", &content.metadata)?;
         if let Some(origin) = &content.forwarded {
             text("content.forwarded.conversation_id", &origin.conversation_id, 0, 64)?;
             text("content.forwarded.sender", &origin.sender, 0, 64)?;
@@ -211,14 +239,6 @@ impl Limits {
         if let Some(encrypted) = &content.encrypted {
             text("content.encrypted.scheme", &encrypted.scheme, 1, 32)?;
             bytes("content.encrypted.ciphertext", &encrypted.ciphertext, 1, self.content_bytes)?;
-        }
-        for (key, value) in &content.metadata {
-            let wrong = match (key.len(), value.len()) {
-                (1..=64, ..=1024) => continue,
-                (1..=64, n) => format!("the value of {key:?} has {n} bytes, at most 1024 are allowed"),
-                (n, _) => format!("a key has {n} bytes, must be 1-64"),
-            };
-            return Err(invalid("content.metadata", wrong));
         }
         Ok(content)
     }

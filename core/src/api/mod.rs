@@ -2,13 +2,14 @@
 //!
 //! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
 //! - [`framing`]: a request is one message.
-//! - [`admin`]: what administrators may do.
+//! - [`admin`]: what administrators may do. `accounts`: how people show themselves.
 //! - `conversations` (with `directory` and `preferences`), `messages`, `history`, `markers`: a service each.
 //! - [`stream`]: attaching; a service by hand. [`presence`]: presence and typing.
 //! - [`development`]: tokens and the lobby, in development only.
 //! - [`later`]: what is not there yet.
 //! - [`wire`]: rows and events as clients see them.
 
+mod accounts;
 pub mod admin;
 pub mod check;
 mod conversations;
@@ -26,13 +27,15 @@ pub mod status;
 pub mod stream;
 pub mod wire;
 
-use crate::{clock::SharedClock, conversation::Conversations};
+use crate::{account::Accounts, clock::SharedClock, conversation::Conversations};
 use std::sync::Arc;
 
 /// What the services stand on.
 pub struct Api {
     /// The conversations of this node.
     pub conversations: Arc<Conversations>,
+    /// What is kept of users.
+    pub accounts: Accounts,
     /// The time of day.
     pub clock: SharedClock,
     /// Who administers.

@@ -1,7 +1,7 @@
 //! The presence service.
 
 use super::{
-    check::{Limits, invalid, one_of, place, text, user},
+    check::{Limits, invalid, named, one_of, place, text},
     identity::{Caller, caller},
     status,
 };
@@ -13,7 +13,7 @@ use crate::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use nexus_proto::v1::{self, ConversationKind, PresenceStatus, presence_service_server::PresenceService};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -143,11 +143,7 @@ impl PresenceService for PresenceApi {
     ) -> Result<Response<v1::GetPresenceResponse>, Status> {
         let caller = caller(&request)?;
         let r = request.into_inner();
-        let most = self.limits.presence_users;
-        if r.users.len() > most {
-            return Err(invalid("users", format!("has {} users, at most {most} are allowed", r.users.len())));
-        }
-        let asked = r.users.iter().map(|name| user("users", name)).collect::<Result<BTreeSet<_>, _>>()?;
+        let asked = named("users", &r.users, self.limits.presence_users)?;
         let places =
             self.conversations.memberships(&caller.tenant, &caller.user).await.map_err(status::fault)?;
         let places = places.into_iter().map(|place| (place, OnceCell::new())).collect();

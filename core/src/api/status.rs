@@ -50,6 +50,11 @@ pub fn read(error: ReadError) -> Status {
 
 /// A read that failed.
 pub fn fault(Fault(error): Fault) -> Status {
+    store(error)
+}
+
+/// What the store didn't do.
+pub fn store(error: StoreError) -> Status {
     match error {
         StoreError::Corrupt(why) => {
             tracing::error!(%why, "stored data can't be read");

@@ -50,10 +50,7 @@ impl Conversations {
         wish: Wish,
     ) -> Result<v1::Preferences, Fault> {
         let row = self.user_row(place, user).await?;
-        // Later than what is there, also after the clock was set back: the last writer wins.
-        let latest = row.iter().flat_map(|row| row.cells.iter()).filter(|(column, _)| is_own(column));
-        let latest = latest.map(|(_, (at, _))| *at).max().unwrap_or_default();
-        let at = u64::try_from(self.shared.clock.now_ms()).unwrap_or_default().max(latest + 1);
+        let at = Row::after(row.as_ref(), self.shared.clock.now_ms());
         let flag = |set: bool| Bytes::from_static(if set { b"1" } else { b"0" });
         let number = |n: u64| Bytes::copy_from_slice(&n.to_be_bytes());
         // So that the next message shows it again, on every device, and nobody has to write anything for that.
@@ -79,10 +76,6 @@ impl Conversations {
         let partition = Partition::Memberships(place.tenant.clone(), user.clone());
         Ok(self.shared.store.read_rows(&partition, Rows::Keys(vec![row_of(place)])).await?.pop())
     }
-}
-
-fn is_own(column: &Bytes) -> bool {
-    column.first() == Some(&b'u')
 }
 
 fn read(row: &Row, messages: u64) -> v1::Preferences {

@@ -74,9 +74,7 @@ impl Conversations {
         let row = key(tenant, conversation);
         let partition = Partition::Retention(tenant.clone());
         let there = self.shared.store.read_rows(&partition, Rows::Keys(vec![row.clone()])).await?.pop();
-        // Later than what is there, also after the clock was set back.
-        let latest = there.and_then(|row| row.cells.get(&DAYS).map(|(at, _)| *at)).unwrap_or(0);
-        let at = u64::try_from(self.shared.clock.now_ms()).unwrap_or_default().max(latest + 1);
+        let at = Row::after(there.as_ref(), self.shared.clock.now_ms());
         let value = days.map(|days| Bytes::copy_from_slice(&days.to_be_bytes()));
         let cell = Cell { row, column: DAYS, at, value };
         Ok(self.shared.store.write_cells(&partition, vec![cell], Sync::Now).await?)

@@ -10,6 +10,7 @@ mod listen;
 pub mod tls;
 
 use crate::{
+    account::Accounts,
     admin,
     api::{
         Api,
@@ -40,7 +41,8 @@ use axum::{
 use health::Parts;
 use listen::Listener;
 use nexus_proto::v1::{
-    admin_service_server::AdminServiceServer, conversation_service_server::ConversationServiceServer,
+    account_service_server::AccountServiceServer, admin_service_server::AdminServiceServer,
+    conversation_service_server::ConversationServiceServer,
     development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
     marker_service_server::MarkerServiceServer, message_service_server::MessageServiceServer,
     presence_service_server::PresenceServiceServer,
@@ -152,6 +154,7 @@ impl Node {
         let (told, ended) = (bus.clone(), bus.clone());
         let settings = config.conversations();
         let clock = outside.clock;
+        let accounts = Accounts::new(store.clone(), clock.clone());
         let conversations = Conversations::new(store, bus.clone(), clock.clone(), settings, &registry);
         let conversations = conversations.map_err(internal)?;
         let split = StdRng::from_rng(&mut chance);
@@ -161,6 +164,7 @@ impl Node {
 
         let api = Arc::new(Api {
             conversations: conversations.clone(),
+            accounts,
             clock,
             administrators: config.administrators(),
             limits: config.limits.clone(),
@@ -179,6 +183,7 @@ impl Node {
             .add_service(MessageServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(HistoryServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(MarkerServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
+            .add_service(AccountServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(AdminServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST));
         if config.mode == Mode::Development {
             if let Some(tokens) = outside.tokens {

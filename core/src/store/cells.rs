@@ -27,6 +27,8 @@ pub enum Partition {
     Markers(Place),
     /// The public channels of a tenant.
     Directory(Tenant),
+    /// What is kept of a user.
+    Account(Tenant, User),
     /// How long a tenant's conversations are kept, and which of them are being trimmed. Of no tenant (the name that sorts
     /// before all others): who looked through all of them last.
     Retention(Tenant),
@@ -52,6 +54,14 @@ pub struct Row {
     pub key: Bytes,
     /// Column to (time, value).
     pub cells: BTreeMap<Bytes, (u64, Bytes)>,
+}
+
+impl Row {
+    /// A time for cells that win over those of a row, also after the clock was set back: the last writer wins.
+    pub fn after(row: Option<&Row>, now_ms: i64) -> u64 {
+        let latest = row.and_then(|row| row.cells.values().map(|(at, _)| *at).max());
+        u64::try_from(now_ms).unwrap_or_default().max(latest.unwrap_or_default() + 1)
+    }
 }
 
 /// Which rows to read.

@@ -69,6 +69,19 @@ impl Stage {
         let eve = self.eve.user.clone();
         let at_least = 1;
         let (by, request) = match method {
+            "AccountService/UpdateProfile" => {
+                let text = |text: &str| Some(text.to_owned());
+                (
+                    ann,
+                    encoded(v1::UpdateProfileRequest {
+                        display_name: text("Ann Smith"),
+                        about: text("about"),
+                        time_zone: text("Europe/Vienna"),
+                        ..Default::default()
+                    }),
+                )
+            }
+            "AccountService/GetProfiles" => (ann, encoded(v1::GetProfilesRequest { users: vec![eve] })),
             "AdminService/GetRetention" => {
                 (self.root.as_ref()?, encoded(v1::GetRetentionRequest { conversation_id }))
             }
@@ -238,8 +251,10 @@ impl Stage {
             _ => return None,
         };
         let empty = match method {
+            "AccountService/UpdateProfile"
+            | "AccountService/GetProfiles"
             // Without a conversation it is about the tenant.
-            "AdminService/GetRetention"
+            | "AdminService/GetRetention"
             | "AdminService/SetRetention"
             | "ConversationService/ListConversations"
             | "ConversationService/ListDirectory"

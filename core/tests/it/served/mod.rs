@@ -2,7 +2,7 @@
 //!
 //! - [`world`]: the node, and people who call it.
 //! - [`methods`]: the table of methods in docs/api.md is true.
-//! - [`preferences`], [`directory`], [`slow_mode`], [`retention`]: what they say. [`bounds`]: the ends of ranges.
+//! - [`preferences`], [`directory`], [`slow_mode`], [`retention`], [`profiles`]: what they say. [`bounds`]: the ends of ranges.
 //! - [`limits`]: those that an operator sets are in force, and shown.
 
 mod bounds;
@@ -10,6 +10,7 @@ mod directory;
 mod limits;
 mod methods;
 mod preferences;
+mod profiles;
 mod retention;
 mod slow_mode;
 mod world;
