@@ -143,6 +143,23 @@ describe('conversations', () => {
   });
 });
 
+describe('people', () => {
+  it('are shown as they want to be', async () => {
+    await alice.page.getByTitle('How others see you').click();
+    const dialog = alice.page.getByRole('dialog');
+    await dialog.getByLabel('Name to show').fill('Alice Adams');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await alice.page.locator('.sidebar-foot').getByText('Alice Adams').waitFor();
+    const erin = await Person.join(browser, server, 'erin');
+    await erin.open('Lobby');
+    await alice.open('Lobby');
+    await alice.send('Under my own name');
+    await erin.sees('Under my own name');
+    await erin.page.locator('.message-sender').getByText('Alice Adams').first().waitFor();
+    await erin.context.close();
+  });
+});
+
 describe('the page', () => {
   it('asks nobody but its own server, and the browser has nothing to complain of', () => {
     for (const person of [alice, bob]) {

@@ -123,6 +123,18 @@ export async function presences(api: Api, users: readonly string[]): Promise<Pre
   return answer.presences.map(wire.presence);
 }
 
+/** The names to show of those who have one. */
+export async function names(api: Api, users: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const { profiles } = await api.accounts.getProfiles({ users: [...users] });
+  return new Map(profiles.filter((it) => it.displayName).map((it) => [it.user, it.displayName]));
+}
+
+/** Says how one wants to be shown; empty: by one's id. Answers with the name as it is kept. */
+export async function rename(api: Api, displayName: string): Promise<string> {
+  const { profile } = await api.accounts.updateProfile({ displayName });
+  return profile?.displayName ?? displayName;
+}
+
 export async function openDirect(api: Api, user: string): Promise<Info> {
   const { conversation } = await api.conversations.getOrCreateDirect({ user });
   if (!conversation) throw new Error('the server left the conversation out');

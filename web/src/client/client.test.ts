@@ -2,6 +2,7 @@ import 'fake-indexeddb/auto';
 import { Code, ConnectError, createRouterTransport } from '@connectrpc/connect';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ConversationKind } from '../gen/nexus/v1/content_pb';
+import { AccountArea } from '../gen/nexus/v1/stream_pb';
 import { NexusClient } from './client';
 import { openStorage } from './database';
 import { MemoryStorage } from './storage';
@@ -290,4 +291,26 @@ it('gives a page the same object for a message that did not change', async () =>
   server.say('lobby', 'bob', 'c');
   await shows(alice, ['a', 'b', 'c']);
   expect(alice.view('lobby')?.messages[0]).toBe(first);
+});
+
+it('shows people as they want to be shown, and asks for many at once', async () => {
+  server.names.set('bob', 'Bob Baker');
+  const [alice, tablet] = [join('alice'), join('alice')];
+  await online(alice);
+  await online(tablet);
+  expect(alice.nameOf('bob')).toBe('bob');
+  for (const user of ['bob', 'carol', 'bob', 'alice']) alice.wantName(user);
+  await vi.waitFor(() => expect(alice.nameOf('bob')).toBe('Bob Baker'));
+  alice.wantName('carol');
+  expect(server.asked).toEqual([['bob', 'carol', 'alice']]);
+  expect(alice.nameOf('carol')).toBe('carol');
+  tablet.wantName('alice');
+  await alice.rename('Alice Adams');
+  expect(alice.nameOf('alice')).toBe('Alice Adams');
+  // The other device hears of it.
+  const value = { body: { case: 'account' as const, value: { area: AccountArea.PROFILE } } };
+  server.push({ case: 'ephemeral', value });
+  await vi.waitFor(() => expect(tablet.nameOf('alice')).toBe('Alice Adams'));
+  await alice.rename('');
+  expect(alice.nameOf('alice')).toBe('alice');
 });

@@ -5,6 +5,7 @@
 //   model       the words                   log       one conversation's newest messages, whole
 //   fold, info  events -> messages, info    outbox    what is to be sent, with its ids
 //   overlay     outbox over messages        storage   what is kept across reloads
+//   people      who is here, who types      names     how people are shown
 //
 // Nothing in this folder knows React.
 
@@ -16,6 +17,7 @@ import type { Summary, View } from './conversation';
 import { openStorage } from './database';
 import { explain } from './errors';
 import type { Event, Kind, Operation, PresenceStatus } from './model';
+import { Names } from './names';
 import { Outbox } from './outbox';
 import { People } from './people';
 import type { Session } from './session';
@@ -36,7 +38,7 @@ export interface State {
   readonly conversations: readonly Summary[];
   /** The list is as the server has it. */
   readonly complete: boolean;
-  /** Changes when anybody's presence does. */
+  /** Changes when anybody's presence or name does. */
   readonly presence: number;
   readonly notice: Notice | null;
 }
@@ -45,6 +47,7 @@ export class NexusClient {
   readonly me: string;
   readonly #api: Api;
   readonly #people: People;
+  readonly #names: Names;
   readonly #clock = new ServerClock();
   readonly #outbox: Outbox;
   readonly #sync: Sync;
@@ -63,11 +66,16 @@ export class NexusClient {
     this.me = user;
     this.#api = api;
     this.#people = new People((id) => (id === null ? this.#present() : this.#changed(id)));
+    this.#names = new Names(
+      (users) => calls.names(api, users),
+      () => this.#present(),
+    );
     this.#sync = new Sync(api, user, storage, this.#clock, this.#people, {
       changed: (id) => this.#changed(id),
       linked: (link) => this.#linked(link),
       arrived: (id, events) => this.#arrived(id, events),
       caughtUp: () => void this.#refreshPresence(),
+      renamed: () => this.#names.forget(user),
     });
     this.#outbox = new Outbox(storage, this.#clock, (entry) => calls.transmit(api, entry), {
       changed: (id) => this.#changed(id),
@@ -131,6 +139,21 @@ export class NexusClient {
 
   lastSeenMs(user: string): number {
     return this.#people.lastSeenMs(user);
+  }
+
+  /** How somebody wants to be shown, as far as it is known. */
+  nameOf(user: string): string {
+    return this.#names.of(user);
+  }
+
+  /** Somebody is shown whose name should be known. */
+  wantName(user: string): void {
+    this.#names.want(user);
+  }
+
+  /** Says how one wants to be shown; empty: by one's id. */
+  async rename(name: string): Promise<void> {
+    this.#names.set(this.me, await calls.rename(this.#api, name));
   }
 
   reconnectNow(): void {

@@ -1,6 +1,6 @@
 // Keeps all conversations of the user complete: the stream first, and the history for what it doesn't send.
 
-import { ResetReason as WireReason } from '../gen/nexus/v1/stream_pb';
+import { AccountArea, ResetReason as WireReason } from '../gen/nexus/v1/stream_pb';
 import type { Reset } from '../gen/nexus/v1/stream_pb';
 import type { Cursor, Frame, Link, Listener } from './attach';
 import { backoff, sleep } from './backoff';
@@ -35,6 +35,8 @@ export interface SyncListener {
   /** The stream brought these for the first time. */
   arrived(conversationId: string, events: readonly Event[]): void;
   caughtUp(): void;
+  /** The user's own name has changed, on another device. */
+  renamed(): void;
 }
 
 export class Sync implements Listener {
@@ -213,6 +215,9 @@ export class Sync implements Listener {
         this.#listener.changed(conversationId);
         break;
       }
+      case 'account':
+        if (body.value.area === AccountArea.PROFILE) this.#listener.renamed();
+        break;
       default:
     }
   }

@@ -3,6 +3,7 @@
 import { createClient } from '@connectrpc/connect';
 import type { Client, Interceptor, Transport } from '@connectrpc/connect';
 import { createGrpcWebTransport } from '@connectrpc/connect-web';
+import { AccountService } from '../gen/nexus/v1/account_pb';
 import { ConversationService } from '../gen/nexus/v1/conversation_pb';
 import { DevelopmentService } from '../gen/nexus/v1/development_pb';
 import { HistoryService } from '../gen/nexus/v1/history_pb';
@@ -16,6 +17,7 @@ export const CALL_TIMEOUT_MS = 10_000;
 
 /** The services of a server. */
 export interface Api {
+  readonly accounts: Client<typeof AccountService>;
   readonly conversations: Client<typeof ConversationService>;
   readonly development: Client<typeof DevelopmentService>;
   readonly history: Client<typeof HistoryService>;
@@ -27,6 +29,7 @@ export interface Api {
 
 export function api(transport: Transport): Api {
   return {
+    accounts: createClient(AccountService, transport),
     conversations: createClient(ConversationService, transport),
     development: createClient(DevelopmentService, transport),
     history: createClient(HistoryService, transport),

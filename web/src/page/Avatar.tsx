@@ -12,17 +12,19 @@ export function hue(name: string): string {
 }
 
 interface Props {
+  /** What the colour goes by: it stays when the name changes. */
+  readonly id: string;
   readonly name: string;
   readonly shape?: 'person' | 'group' | 'channel';
   readonly status?: PresenceStatus | undefined;
   readonly small?: boolean;
 }
 
-export function Avatar({ name, shape = 'person', status, small = false }: Props) {
-  const letters = name.split(/[._-]+/).filter(Boolean);
+export function Avatar({ id, name, shape = 'person', status, small = false }: Props) {
+  const letters = name.split(/[\s._-]+/).filter(Boolean);
   const initials = letters.length > 1 ? `${letters[0]?.[0] ?? ''}${letters[1]?.[0] ?? ''}` : name.slice(0, 2);
   return (
-    <span className={`avatar ${hue(name)} ${shape} ${small ? 'small' : ''}`}>
+    <span className={`avatar ${hue(id)} ${shape} ${small ? 'small' : ''}`}>
       {shape === 'person' && <span aria-hidden="true">{initials}</span>}
       {shape === 'group' && <PeopleIcon />}
       {shape === 'channel' && <HashIcon />}

@@ -2,6 +2,7 @@ import { useEffect, useState } from 'react';
 import { Banner } from './Banner';
 import { useClient, useNexus, useOpenConversation } from './hooks';
 import { NewConversation } from './NewConversation';
+import { Profile } from './Profile';
 import { Sidebar } from './Sidebar';
 import { Thread } from './Thread';
 import { Toast } from './Toast';
@@ -14,6 +15,7 @@ export function Chat({ onLeave }: { readonly onLeave: (reason: string | null) =>
   const { link, conversations, complete } = useNexus();
   const [id, open] = useOpenConversation();
   const [creating, setCreating] = useState(false);
+  const [renaming, setRenaming] = useState(false);
   const newest = conversations[0]?.id;
   const missing = id !== null && complete && !conversations.some((it) => it.id === id);
 
@@ -44,7 +46,13 @@ export function Chat({ onLeave }: { readonly onLeave: (reason: string | null) =>
 
   return (
     <div className={id === null ? 'chat listing' : 'chat reading'}>
-      <Sidebar openId={id} onOpen={open} onNew={() => setCreating(true)} onLeave={() => onLeave(null)} />
+      <Sidebar
+        openId={id}
+        onOpen={open}
+        onNew={() => setCreating(true)}
+        onRename={() => setRenaming(true)}
+        onLeave={() => onLeave(null)}
+      />
       <main className="main">
         <Banner />
         {id === null || missing ? (
@@ -62,6 +70,7 @@ export function Chat({ onLeave }: { readonly onLeave: (reason: string | null) =>
           }}
         />
       )}
+      {renaming && <Profile onClose={() => setRenaming(false)} />}
       <Toast />
     </div>
   );

@@ -4,7 +4,7 @@ import type { View } from '../client/conversation';
 import { roleRank } from '../client/model';
 import type { Info } from '../client/model';
 import type { Shown } from '../client/overlay';
-import { useClient } from './hooks';
+import { useClient, useName, useTitle } from './hooks';
 import { CloseIcon, SendIcon } from './icons';
 
 export type Mode =
@@ -28,6 +28,8 @@ const drafts = new Map<string, string>();
 
 export function Composer({ view, info, mode, onMode }: Props) {
   const client = useClient();
+  const title = useTitle(info);
+  const answered = useName(mode.type === 'reply' ? mode.message.sender : '');
   const draft = `${client.me} ${view.id}`;
   const [text, setText] = useState(() => drafts.get(draft) ?? '');
   const [editing, setEditing] = useState<Mode>(mode);
@@ -114,7 +116,7 @@ export function Composer({ view, info, mode, onMode }: Props) {
     >
       {mode.type !== 'new' && (
         <div className="composer-mode">
-          <b>{mode.type === 'edit' ? 'Editing' : `Replying to ${mode.message.sender}`}</b>
+          <b>{mode.type === 'edit' ? 'Editing' : `Replying to ${answered}`}</b>
           <span>{mode.message.content?.text}</span>
           <button
             type="button"
@@ -135,7 +137,7 @@ export function Composer({ view, info, mode, onMode }: Props) {
           value={text}
           onChange={(event) => change(event.target.value)}
           onKeyDown={keyDown}
-          placeholder={`Message ${info.kind === 'direct' ? info.peer : info.title}`}
+          placeholder={`Message ${title}`}
           aria-label="Message"
           aria-invalid={tooLong}
         />

@@ -2,10 +2,10 @@ import { useState } from 'react';
 import type { SubmitEvent } from 'react';
 import type { View } from '../client/conversation';
 import { explain } from '../client/errors';
-import type { Info, PresenceStatus } from '../client/model';
+import type { Info, PresenceStatus, Role } from '../client/model';
 import { NAME } from '../client/session';
 import { Avatar } from './Avatar';
-import { useClient, useNexus } from './hooks';
+import { useClient, useName, useNexus } from './hooks';
 import { CloseIcon } from './icons';
 
 interface Props {
@@ -49,14 +49,7 @@ export function Members({ view, info, onClose }: Props) {
       </p>
       <ul>
         {members.map(({ user, role }) => (
-          <li key={user} data-member={user}>
-            <Avatar name={user} status={status(user)} small />
-            <span className="member-name">
-              {user}
-              {user === client.me && <i> (you)</i>}
-            </span>
-            <span className="member-role">{role === 'owner' || role === 'admin' ? role : ''}</span>
-          </li>
+          <MemberRow key={user} user={user} role={role} status={status(user)} />
         ))}
         {info.memberCount > members.length && members.length > 0 && (
           <li className="hint">and {info.memberCount - members.length} more</li>
@@ -66,6 +59,27 @@ export function Members({ view, info, onClose }: Props) {
         <AddMember id={info.id} />
       )}
     </aside>
+  );
+}
+
+interface RowProps {
+  readonly user: string;
+  readonly role: Role;
+  readonly status: PresenceStatus | undefined;
+}
+
+function MemberRow({ user, role, status }: RowProps) {
+  const client = useClient();
+  const name = useName(user);
+  return (
+    <li data-member={user} title={user}>
+      <Avatar id={user} name={name} status={status} small />
+      <span className="member-name">
+        {name}
+        {user === client.me && <i> (you)</i>}
+      </span>
+      <span className="member-role">{role === 'owner' || role === 'admin' ? role : ''}</span>
+    </li>
   );
 }
 

@@ -1,8 +1,9 @@
 import { memo, useState } from 'react';
+import type { Reaction } from '../client/model';
 import type { Shown } from '../client/overlay';
 import { Avatar, hue } from './Avatar';
-import { clockTime, fullTime, names } from './format';
-import { useClient } from './hooks';
+import { clockTime, fullTime } from './format';
+import { useClient, useName, useNames } from './hooks';
 import { MessageActions } from './MessageActions';
 import { onlyEmoji, Text } from './Text';
 
@@ -25,6 +26,7 @@ export const MessageRow = memo(function MessageRow(props: Props) {
   const client = useClient();
   const [picking, setPicking] = useState(false);
   const mine = message.sender === client.me;
+  const name = useName(message.sender);
   const { content, pending } = message;
   const classes = ['message', mine ? 'mine' : 'theirs'];
   if (first) classes.push('first');
@@ -42,12 +44,10 @@ export const MessageRow = memo(function MessageRow(props: Props) {
   return (
     <article className={classes.join(' ')} id={`m${message.seq}`} data-seq={message.seq} tabIndex={0}>
       {grouped && !mine && (
-        <div className="message-face">{last && <Avatar name={message.sender} small />}</div>
+        <div className="message-face">{last && <Avatar id={message.sender} name={name} small />}</div>
       )}
       <div className="message-body">
-        {first && !mine && grouped && (
-          <b className={`message-sender ${hue(message.sender)}`}>{message.sender}</b>
-        )}
+        {first && !mine && grouped && <b className={`message-sender ${hue(message.sender)}`}>{name}</b>}
         <div className="bubble">
           {message.replyTo > 0 && <Quote answered={answered} />}
           {content?.forwardedFrom && <p className="forwarded">Forwarded from {content.forwardedFrom}</p>}
@@ -74,16 +74,8 @@ export const MessageRow = memo(function MessageRow(props: Props) {
         </div>
         {content && message.reactions.length > 0 && (
           <div className="reactions">
-            {message.reactions.map(({ reaction, users }) => (
-              <button
-                key={reaction}
-                className="reaction"
-                aria-pressed={users.includes(client.me)}
-                title={names(users)}
-                onClick={() => react(reaction)}
-              >
-                <span>{reaction}</span> {users.length}
-              </button>
+            {message.reactions.map((it) => (
+              <Reactions key={it.reaction} given={it} onReact={react} />
             ))}
           </div>
         )}
@@ -98,7 +90,23 @@ export const MessageRow = memo(function MessageRow(props: Props) {
   );
 });
 
+function Reactions({ given, onReact }: { given: Reaction; onReact: (reaction: string) => void }) {
+  const client = useClient();
+  const { reaction, users } = given;
+  return (
+    <button
+      className="reaction"
+      aria-pressed={users.includes(client.me)}
+      title={useNames(users)}
+      onClick={() => onReact(reaction)}
+    >
+      <span>{reaction}</span> {users.length}
+    </button>
+  );
+}
+
 function Quote({ answered }: { readonly answered: Shown | undefined }) {
+  const name = useName(answered?.sender ?? '');
   if (!answered) return <span className="quote">An earlier message</span>;
   const show = () => {
     const target = document.getElementById(`m${answered.seq}`);
@@ -107,7 +115,7 @@ function Quote({ answered }: { readonly answered: Shown | undefined }) {
   };
   return (
     <button className={`quote ${hue(answered.sender)}`} onClick={show}>
-      <b>{answered.sender}</b>
+      <b>{name}</b>
       <span dir="auto">{answered.content?.text ?? 'This message was deleted.'}</span>
     </button>
   );

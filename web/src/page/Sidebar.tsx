@@ -1,7 +1,7 @@
 import type { Summary } from '../client/conversation';
 import { Avatar } from './Avatar';
-import { briefTime, names } from './format';
-import { useClient, useNexus, useNow } from './hooks';
+import { briefTime } from './format';
+import { useClient, useName, useNames, useNexus, useNow, useTitle } from './hooks';
 import { LeaveIcon, Mark, MoonIcon, PlusIcon } from './icons';
 import { toggleTheme } from './theme';
 
@@ -9,12 +9,14 @@ interface Props {
   readonly openId: string | null;
   readonly onOpen: (id: string) => void;
   readonly onNew: () => void;
+  readonly onRename: () => void;
   readonly onLeave: () => void;
 }
 
-export function Sidebar({ openId, onOpen, onNew, onLeave }: Props) {
+export function Sidebar({ openId, onOpen, onNew, onRename, onLeave }: Props) {
   const client = useClient();
   const { conversations, complete, link } = useNexus();
+  const name = useName(client.me);
   return (
     <aside className="sidebar">
       <header className="sidebar-head">
@@ -38,11 +40,11 @@ export function Sidebar({ openId, onOpen, onNew, onLeave }: Props) {
         )}
       </nav>
       <footer className="sidebar-foot">
-        <Avatar name={client.me} status={link.state === 'online' ? 'online' : 'offline'} />
-        <div className="me">
-          <b>{client.me}</b>
+        <Avatar id={client.me} name={name} status={link.state === 'online' ? 'online' : 'offline'} />
+        <button className="me" onClick={onRename} title="How others see you">
+          <b>{name}</b>
           <span>{link.state === 'online' ? 'Online' : 'Offline'}</span>
-        </div>
+        </button>
         <button className="button icon-button" onClick={toggleTheme} title="Light or dark">
           <MoonIcon />
           <span className="visually-hidden">Light or dark</span>
@@ -67,16 +69,19 @@ function ConversationRow({ summary, open, onOpen }: RowProps) {
   const now = useNow(60_000);
   const { info, unread, typing } = summary;
   const direct = info.kind === 'direct';
-  const title = direct ? info.peer : info.title;
+  const title = useTitle(info);
+  const typists = useNames(typing);
+  const speaker = useName(summary.last?.sender ?? '');
   const timeMs = summary.last?.timeMs ?? info.lastAtMs;
   return (
     <button
       className={`conversation ${unread > 0 ? 'unread' : ''}`}
       aria-current={open ? 'page' : undefined}
       onClick={() => onOpen(summary.id)}
-      data-title={title}
+      data-title={direct ? info.peer : info.title}
     >
       <Avatar
+        id={direct ? info.peer : info.title}
         name={title}
         shape={direct ? 'person' : info.kind === 'channel' ? 'channel' : 'group'}
         status={direct ? client.presenceOf(info.peer) : undefined}
@@ -84,10 +89,10 @@ function ConversationRow({ summary, open, onOpen }: RowProps) {
       <span className="conversation-title">{title}</span>
       <time className="conversation-time">{briefTime(timeMs, now)}</time>
       {typing.length > 0 ? (
-        <span className="conversation-last typing">{names(typing)} typing…</span>
+        <span className="conversation-last typing">{typists} typing…</span>
       ) : (
         <span className="conversation-last" dir="auto">
-          {preview(summary, client.me)}
+          {preview(summary, client.me, speaker)}
         </span>
       )}
       {unread > 0 && (
@@ -99,9 +104,9 @@ function ConversationRow({ summary, open, onOpen }: RowProps) {
   );
 }
 
-function preview({ last, info }: Summary, me: string): string {
+function preview({ last, info }: Summary, me: string, speaker: string): string {
   if (!last) return info.topic || 'Nothing here yet';
-  const who = last.sender === me ? 'You: ' : info.kind === 'direct' ? '' : `${last.sender}: `;
+  const who = last.sender === me ? 'You: ' : info.kind === 'direct' ? '' : `${speaker}: `;
   if (!last.content) return `${who}deleted message`;
   return who + (last.content.text || last.content.attachments.join(', ') || 'message');
 }

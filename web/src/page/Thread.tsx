@@ -3,8 +3,7 @@ import type { Shown } from '../client/overlay';
 import { Avatar } from './Avatar';
 import { Composer } from './Composer';
 import type { Mode } from './Composer';
-import { names } from './format';
-import { useClient, useNexus, useView } from './hooks';
+import { useClient, useNames, useNexus, useTitle, useView } from './hooks';
 import { BackIcon, PeopleIcon } from './icons';
 import { Members } from './Members';
 import { Timeline } from './Timeline';
@@ -14,12 +13,16 @@ interface Props {
   readonly onBack: () => void;
 }
 
+const NOBODY: readonly string[] = [];
+
 export function Thread({ id, onBack }: Props) {
   const client = useClient();
   const view = useView(id);
   useNexus();
   const [mode, setMode] = useState<Mode>({ type: 'new' });
   const [showMembers, setShowMembers] = useState(() => matchMedia('(min-width: 1180px)').matches);
+  const title = useTitle(view?.info ?? null);
+  const typists = useNames(view?.typing ?? NOBODY);
   const known = view?.info !== undefined && view.info !== null;
 
   useEffect(() => {
@@ -34,7 +37,6 @@ export function Thread({ id, onBack }: Props) {
   if (!view?.info) return <div className="empty-state" aria-busy="true" />;
   const { info } = view;
   const direct = info.kind === 'direct';
-  const title = direct ? info.peer : info.title;
   const status = direct ? client.presenceOf(info.peer) : undefined;
   const subtitle = direct
     ? (status ?? '')
@@ -49,6 +51,7 @@ export function Thread({ id, onBack }: Props) {
             <span className="visually-hidden">All conversations</span>
           </button>
           <Avatar
+            id={direct ? info.peer : info.title}
             name={title}
             shape={direct ? 'person' : info.kind === 'channel' ? 'channel' : 'group'}
             status={status}
@@ -76,7 +79,7 @@ export function Thread({ id, onBack }: Props) {
                 <i />
                 <i />
               </span>
-              {names(view.typing)} {view.typing.length === 1 ? 'is' : 'are'} typing
+              {typists} {view.typing.length === 1 ? 'is' : 'are'} typing
             </>
           )}
         </p>

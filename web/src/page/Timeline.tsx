@@ -2,8 +2,8 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import type { View } from '../client/conversation';
 import type { Info } from '../client/model';
 import type { Shown } from '../client/overlay';
-import { dayLabel, names } from './format';
-import { useAttention, useClient, useNow } from './hooks';
+import { dayLabel } from './format';
+import { useAttention, useClient, useName, useNames, useNow, useTitle } from './hooks';
 import { DownIcon } from './icons';
 import { MessageRow } from './MessageRow';
 import { rows } from './rows';
@@ -48,6 +48,8 @@ export function Timeline({ view, info, onReply, onEdit }: Props) {
   const list = useMemo(() => rows(messages, client.me, newAfter), [messages, client.me, newAfter]);
   const bySeq = useMemo(() => new Map(messages.map((message) => [message.seq, message])), [messages]);
   const seenBy = useMemo(() => readers(view, client.me), [view, client.me]);
+  const seenByNames = useNames(seenBy);
+  const speaker = useName(said?.sender ?? '');
 
   // What stood under the eyes stays there, whether something is added above or below.
   useLayoutEffect(() => {
@@ -140,10 +142,10 @@ export function Timeline({ view, info, onReply, onEdit }: Props) {
             );
           })}
         </div>
-        {seenBy.length > 0 && <p className="seen-by">Seen by {names(seenBy)}</p>}
+        {seenBy.length > 0 && <p className="seen-by">Seen by {seenByNames}</p>}
       </div>
       <p className="visually-hidden" aria-live="polite">
-        {said && `${said.sender}: ${said.content?.text ?? ''}`}
+        {said && `${speaker}: ${said.content?.text ?? ''}`}
       </p>
       {!atEnd && (
         <button className="button to-end" onClick={toEnd}>
@@ -156,7 +158,7 @@ export function Timeline({ view, info, onReply, onEdit }: Props) {
 }
 
 function Beginning({ info }: { readonly info: Info }) {
-  const title = info.kind === 'direct' ? info.peer : info.title;
+  const title = useTitle(info);
   return (
     <div className="beginning">
       <h3>{info.kind === 'direct' ? `You and ${title}` : title}</h3>

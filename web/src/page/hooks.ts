@@ -1,6 +1,8 @@
 import { createContext, use, useCallback, useEffect, useState, useSyncExternalStore } from 'react';
 import type { NexusClient, State } from '../client/client';
 import type { View } from '../client/conversation';
+import type { Info } from '../client/model';
+import { names } from './format';
 
 export const ClientContext = createContext<NexusClient | null>(null);
 
@@ -40,6 +42,26 @@ export function useOpenConversation(): [string | null, (id: string | null) => vo
     window.location.hash = next === null ? '#/' : HASH + encodeURIComponent(next);
   }, []);
   return [id, open];
+}
+
+/** How somebody wants to be shown. */
+export function useName(user: string): string {
+  const client = useClient();
+  useEffect(() => client.wantName(user), [client, user]);
+  return useSyncExternalStore(client.subscribe, () => client.nameOf(user));
+}
+
+/** The same of several: "Ann, bob and 3 others". */
+export function useNames(users: readonly string[]): string {
+  const client = useClient();
+  useEffect(() => users.forEach((user) => client.wantName(user)), [client, users]);
+  return useSyncExternalStore(client.subscribe, () => names(users.map((user) => client.nameOf(user))));
+}
+
+/** What a conversation is called: a direct one by who the other is. */
+export function useTitle(info: Info | null): string {
+  const name = useName(info?.peer ?? '');
+  return info?.kind === 'direct' ? name : (info?.title ?? '');
 }
 
 /** Whether somebody is looking. */

@@ -4,6 +4,7 @@ import { create } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
+import { AccountService } from '../../gen/nexus/v1/account_pb';
 import { ConversationKind, Role } from '../../gen/nexus/v1/content_pb';
 import type { ReceiptSchema } from '../../gen/nexus/v1/content_pb';
 import { ConversationService } from '../../gen/nexus/v1/conversation_pb';
@@ -48,6 +49,10 @@ export class ModelServer {
   readonly received: string[] = [];
   /** The cursors of each Attach. */
   readonly attached: (readonly [string, number][])[] = [];
+  /** How people want to be shown. */
+  readonly names = new Map<string, string>();
+  /** The users of each GetProfiles. */
+  readonly asked: (readonly string[])[] = [];
   readonly #streams = new Set<Stream>();
   #time = 1_750_000_000_000;
 
@@ -122,6 +127,17 @@ export class ModelServer {
   readonly routes = (router: ConnectRouter): void => {
     router.service(DevelopmentService, { createToken: ({ user }) => ({ token: user }) });
     router.service(StreamService, { attach: (request, context) => this.#attach(request, context) });
+    router.service(AccountService, {
+      getProfiles: ({ users }) => {
+        this.asked.push([...users]);
+        const named = users.filter((it) => this.names.has(it));
+        return { profiles: named.map((it) => ({ user: it, displayName: this.names.get(it) ?? '' })) };
+      },
+      updateProfile: ({ displayName = '' }, context) => {
+        this.names.set(user(context), displayName);
+        return { profile: { user: user(context), displayName } };
+      },
+    });
     router.service(PresenceService, { setTyping: () => ({}), getPresence: () => ({ presences: [] }) });
     router.service(MarkerService, {
       setReadMarker: ({ conversationId, seq }, context) => {
