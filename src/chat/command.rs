@@ -12,9 +12,17 @@ pub enum Command {
     Members,
     Open(String),
     Direct(String),
-    Say { text: String, reply_to: u64 },
-    Group { title: String, users: Vec<String> },
+    Say {
+        text: String,
+        reply_to: u64,
+    },
+    Group {
+        title: String,
+        users: Vec<String>,
+    },
     Join(String),
+    /// How one wants to be shown; empty: by one's id.
+    Name(String),
     Add(Vec<String>),
     Edit(u64, String),
     Delete(u64),
@@ -40,7 +48,7 @@ pub const HELP: &str = "\
 /join TITLE           join a public channel       /leave           leave this conversation
 /reply N TEXT         answer message N            /edit N TEXT     change your message N
 /delete N             delete message N            /react N EMOJI   react to message N
-/quit                 (or Ctrl-D)
+/name NAME            how others see you          /quit             (or Ctrl-D)
 The number of a message stands before it.";
 
 impl Command {
@@ -81,6 +89,7 @@ impl Command {
             "leave" => Command::Leave,
             "open" => Command::Open(text("a title or an id")?),
             "join" => Command::Join(text("the title of a public channel")?),
+            "name" => Command::Name(words.to_owned()),
             "dm" => Command::Direct(text("a user")?),
             "group" | "new" => {
                 let words = text("a title")?;

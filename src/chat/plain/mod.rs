@@ -161,6 +161,11 @@ async fn act(
             input.say("/search is for the full screen");
             Ok(())
         }
+        Command::Name(name) => {
+            let ask = v1::UpdateProfileRequest { display_name: Some(name), ..Default::default() };
+            let kept = client.call(ask).await.map(|_| input.say("-- that is how others see you --"));
+            kept.map_err(Into::into)
+        }
         Command::Join(title) => match room::channel(client, &title).await {
             Ok(conversation_id) => {
                 let join = v1::JoinConversationRequest { conversation_id, ..Default::default() };

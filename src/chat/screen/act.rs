@@ -83,7 +83,7 @@ impl State {
             }
             Command::Members => {
                 let members = self.open.as_deref().and_then(|id| self.people.members(id));
-                let text = members.map_or("not known yet".to_owned(), |members| members.join(", "));
+                let text = members.map_or("not known yet".to_owned(), |members| self.people.list(members));
                 self.tell(format!("Here: {text}"));
                 Vec::new()
             }
@@ -95,6 +95,7 @@ impl State {
                 Vec::new()
             }
             Command::Direct(user) => vec![Effect::Ask(Ask::Direct(user))],
+            Command::Name(name) => vec![Effect::Ask(Ask::Rename(name))],
             Command::Join(title) => vec![Effect::Ask(Ask::Channel(title))],
             Command::Search(what) => {
                 self.search = what.to_lowercase();
@@ -117,8 +118,10 @@ impl State {
     fn named(&self, name: &str) -> Option<String> {
         let name = name.trim_start_matches(['#', '@']).to_lowercase();
         let list = self.list();
-        let title = |view: &v1::Conversation| super::rows::title(view).to_lowercase();
-        let exact = list.iter().find(|view| view.id == name || title(view) == name);
+        let title = |view: &v1::Conversation| super::rows::title(view, &self.people).to_lowercase();
+        let exact = list
+            .iter()
+            .find(|view| view.id == name || view.peer.to_lowercase() == name || title(view) == name);
         exact.or_else(|| list.iter().find(|view| title(view).starts_with(&name))).map(|view| view.id.clone())
     }
 

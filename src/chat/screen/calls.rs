@@ -25,6 +25,9 @@ pub enum Ask {
     Members(String),
     Markers(String),
     Presence(Vec<String>),
+    Names(Vec<String>),
+    /// How one wants to be shown.
+    Rename(String),
     Read {
         id: String,
         seq: u64,
@@ -65,6 +68,11 @@ pub enum Answer {
         asked: Vec<String>,
         told: Vec<v1::Presence>,
     },
+    Names {
+        asked: Vec<String>,
+        told: Vec<v1::Profile>,
+    },
+    Renamed(v1::Profile),
     Read {
         id: String,
         seq: u64,
@@ -81,7 +89,7 @@ pub enum Answer {
 
 /// Messages of a page.
 const PAGE: u32 = 50;
-/// Conversations and members at a time, and people whose presence is asked for.
+/// Conversations and members at a time, and people who are asked about.
 pub const MANY: u32 = 200;
 /// Conversations that are listed at most.
 const LISTED: usize = 2_000;
@@ -133,6 +141,14 @@ async fn answer(client: &Client, ask: Ask) -> Result<Answer, CallError> {
         Ask::Presence(users) => {
             let told = client.call(v1::GetPresenceRequest { users: users.clone() }).await?.presences;
             Answer::Presence { asked: users, told }
+        }
+        Ask::Names(users) => {
+            let told = client.call(v1::GetProfilesRequest { users: users.clone() }).await?.profiles;
+            Answer::Names { asked: users, told }
+        }
+        Ask::Rename(name) => {
+            let ask = v1::UpdateProfileRequest { display_name: Some(name), ..Default::default() };
+            client.call(ask).await?.profile.map_or(Answer::Nothing, Answer::Renamed)
         }
         Ask::Read { id, seq } => {
             let ask = v1::SetReadMarkerRequest { conversation_id: id.clone(), seq };

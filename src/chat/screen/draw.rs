@@ -79,7 +79,7 @@ impl Canvas {
                 count => count.to_string(),
             };
             let free = columns.saturating_sub(5 + unread.len());
-            let name = fit(&title(view), free);
+            let name = fit(&title(view, &state.people), free);
             let gap = " ".repeat(free.saturating_sub(width(&name)));
             let (sign, sign_style) = self.sign(view, state);
             let style = if unread.is_empty() { self.look.plain() } else { self.look.strong() };
@@ -171,7 +171,7 @@ impl Canvas {
             return;
         };
         let (sign, sign_style) = self.sign(view, state);
-        let name = fit(&title(view), columns.saturating_sub(3));
+        let name = fit(&title(view, &state.people), columns.saturating_sub(3));
         let about = match (state.people.status(&view.peer), view.peer.is_empty()) {
             (_, true) => {
                 let online = |user: &&String| state.people.status(user) == Some(PresenceStatus::Online);
@@ -208,6 +208,7 @@ impl Canvas {
         let columns = usize::from(area.width);
         buffer.set_string(area.x, area.y, "─".repeat(columns), self.look.faint());
         let typing = state.open.as_deref().map(|id| state.people.typing(id)).unwrap_or_default();
+        let typing: Vec<&str> = typing.into_iter().map(|user| state.people.name(user)).collect();
         let (text, style) = match (&state.notice, &typing[..]) {
             (Some(notice), _) => {
                 (notice.text.clone(), if notice.bad { self.look.bad() } else { self.look.accent() })

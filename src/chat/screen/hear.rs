@@ -67,6 +67,10 @@ impl State {
                     conversation.read(marker.read_seq);
                 }
             }
+            ephemeral::Body::Account(changed) if changed.area() == v1::AccountArea::Profile => {
+                let me = self.me.clone();
+                self.people.forget_name(&me);
+            }
             _ => {}
         }
     }
@@ -108,6 +112,15 @@ impl State {
                 asked.iter().for_each(|user| self.people.present(user, v1::PresenceStatus::Unspecified));
                 told.iter().for_each(|one| self.people.present(&one.user, one.status()));
             }
+            Answer::Names { asked, told } => {
+                asked.iter().for_each(|user| self.people.is_called(user, ""));
+                told.iter().for_each(|one| self.people.is_called(&one.user, &one.display_name));
+            }
+            Answer::Renamed(profile) => {
+                self.people.is_called(&profile.user, &profile.display_name);
+                self.tell(format!("You are shown as {}", self.people.name(&profile.user)));
+                return false;
+            }
             Answer::Read { id, seq } => {
                 if let Some(conversation) = self.replica.get_mut(&id) {
                     conversation.read(seq);
@@ -126,7 +139,10 @@ impl State {
             Answer::Channel { .. } | Answer::Nothing => {}
             Answer::Failed(error) => {
                 self.awaited &= !matches!(ask, Ask::Direct(_));
-                if matches!(ask, Ask::Direct(_) | Ask::Channel(_) | Ask::Page { .. } | Ask::List) {
+                if matches!(
+                    ask,
+                    Ask::Direct(_) | Ask::Channel(_) | Ask::Rename(_) | Ask::Page { .. } | Ask::List
+                ) {
                     self.warn(error.to_string());
                 }
                 return false;

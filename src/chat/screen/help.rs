@@ -26,7 +26,7 @@ const KEYS: [(&str, &str); 14] = [
     ("Ctrl-Q", "leave (or Ctrl-D)"),
 ];
 
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 15] = [
     ("/dm USER", "write to somebody"),
     ("/group TITLE USER...", "make a group"),
     ("/join TITLE", "join a public channel"),
@@ -38,6 +38,7 @@ const COMMANDS: [(&str, &str); 14] = [
     ("/reply TEXT", "to the last message"),
     ("/edit TEXT", "one's last message"),
     ("/delete", "one's last message"),
+    ("/name NAME", "how others see you"),
     ("/search WORD", "in what is loaded"),
     ("/quit", "leave"),
     ("//text", "a message that begins with /"),

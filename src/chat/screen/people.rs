@@ -17,6 +17,8 @@ pub struct People {
     read: HashMap<(String, String), u64>,
     /// By conversation.
     members: HashMap<String, Vec<String>>,
+    /// How people want to be shown; empty: by their id.
+    names: HashMap<String, String>,
 }
 
 impl People {
@@ -25,6 +27,7 @@ impl People {
         self.presence.clear();
         self.typing.clear();
         self.members.clear();
+        self.names.clear();
     }
 
     pub fn present(&mut self, user: &str, status: PresenceStatus) {
@@ -34,6 +37,28 @@ impl People {
     /// None: not asked yet. Unspecified: the server doesn't tell.
     pub fn status(&self, user: &str) -> Option<PresenceStatus> {
         self.presence.get(user).copied()
+    }
+
+    pub fn is_called(&mut self, user: &str, name: &str) {
+        self.names.insert(user.to_owned(), name.to_owned());
+    }
+
+    pub fn forget_name(&mut self, user: &str) {
+        self.names.remove(user);
+    }
+
+    pub fn knows(&self, user: &str) -> bool {
+        self.names.contains_key(user)
+    }
+
+    /// The name to show of somebody.
+    pub fn name<'a>(&'a self, user: &'a str) -> &'a str {
+        self.names.get(user).map(String::as_str).filter(|name| !name.is_empty()).unwrap_or(user)
+    }
+
+    /// Those of several.
+    pub fn list(&self, users: &[impl AsRef<str>]) -> String {
+        users.iter().map(|user| self.name(user.as_ref())).collect::<Vec<_>>().join(", ")
     }
 
     pub fn types(&mut self, conversation: &str, user: &str, typing: bool) {

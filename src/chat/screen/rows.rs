@@ -2,6 +2,7 @@
 
 use super::{
     look::Look,
+    people::People,
     state::{Mode, State, describe},
 };
 use crate::chat::text::{clean, fit, line, width, wrap};
@@ -42,8 +43,8 @@ impl Zone {
 }
 
 /// What a conversation is called.
-pub fn title(view: &v1::Conversation) -> String {
-    line(if view.title.is_empty() { &view.peer } else { &view.title })
+pub fn title(view: &v1::Conversation, people: &People) -> String {
+    line(if view.title.is_empty() { people.name(&view.peer) } else { &view.title })
 }
 
 /// How rows are made.
@@ -118,7 +119,8 @@ impl Paper<'_> {
     }
 
     fn author(&self, message: &v1::Message) -> Line<'static> {
-        let name = Span::styled(line(&message.sender), self.look.name(&message.sender, &self.state.me));
+        let name = self.state.people.name(&message.sender);
+        let name = Span::styled(line(name), self.look.name(&message.sender, &self.state.me));
         let time = Span::styled(format!("  {}", self.zone.parts(message.time_ms).1), self.look.faint());
         Line::from(vec![self.gutter(message.seq), name, time])
     }
@@ -170,7 +172,8 @@ impl Paper<'_> {
             }
         }
         if !message.reactions.is_empty() {
-            let all = message.reactions.iter().map(reaction).collect::<Vec<_>>().join("   ");
+            let all =
+                message.reactions.iter().map(|kind| self.reaction(kind)).collect::<Vec<_>>().join("   ");
             for row in wrap(&all, columns) {
                 lines.push(Line::from(vec![gutter(), Span::styled(format!("  {row}"), self.look.accent())]));
             }
@@ -179,7 +182,7 @@ impl Paper<'_> {
             let id = self.state.open.as_deref().unwrap_or_default();
             let readers = self.state.people.readers(id, &self.state.me, message.seq);
             if !readers.is_empty() {
-                let read = fit(&line(&format!("✓ read by {}", readers.join(", "))), columns);
+                let read = fit(&line(&format!("✓ read by {}", self.state.people.list(&readers))), columns);
                 lines.push(Line::from(vec![gutter(), Span::styled(format!("  {read}"), self.look.faint())]));
             }
         }
@@ -211,7 +214,7 @@ impl Paper<'_> {
         match self.state.conversation().and_then(|conversation| conversation.message(seq)) {
             Some(message) => {
                 let text = message.content.as_ref().map_or("(deleted)", |content| &content.text);
-                line(&format!("{}: {text}", message.sender))
+                line(&format!("{}: {text}", self.state.people.name(&message.sender)))
             }
             None => "an earlier message".into(),
         }
@@ -237,12 +240,12 @@ impl Paper<'_> {
         }
         lines
     }
-}
 
-fn reaction(kind: &v1::Reaction) -> String {
-    let who = match &kind.users[..] {
-        users if users.len() <= NAMED => users.join(", "),
-        users => users.len().to_string(),
-    };
-    line(&format!("{} {who}", kind.reaction))
+    fn reaction(&self, kind: &v1::Reaction) -> String {
+        let who = match &kind.users[..] {
+            users if users.len() <= NAMED => self.state.people.list(users),
+            users => users.len().to_string(),
+        };
+        line(&format!("{} {who}", kind.reaction))
+    }
 }

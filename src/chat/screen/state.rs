@@ -229,6 +229,17 @@ impl State {
         if !users.is_empty() {
             asks.push(Ask::Presence(users));
         }
+        let senders = self.messages().map(|message| &message.sender);
+        let peers = list.iter().map(|view| &view.peer);
+        let shown = peers.chain(members).chain(senders).chain([&self.me]);
+        let nameless = |user: &&String| !user.is_empty() && !self.people.knows(user);
+        let mut users: Vec<String> = shown.filter(nameless).cloned().collect();
+        users.sort();
+        users.dedup();
+        users.truncate(MANY as usize);
+        if !users.is_empty() {
+            asks.push(Ask::Names(users));
+        }
         asks.extend(self.open_wants());
         asks
     }

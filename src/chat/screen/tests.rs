@@ -361,6 +361,37 @@ async fn without_colours_there_are_none_and_with_them_there_are() {
 }
 
 #[tokio::test]
+async fn people_are_shown_as_they_want_to_be() {
+    let mut desk = Desk::new();
+    desk.says("bob", "hi");
+    let asked = |desk: &Desk| desk.state.wants().into_iter().find(|ask| matches!(ask, Ask::Names(_)));
+    let ask = asked(&desk).unwrap();
+    let profile = |user: &str, name: &str| v1::Profile {
+        user: user.into(),
+        display_name: name.into(),
+        ..Default::default()
+    };
+    let users = vec!["ann".to_owned(), "bob".to_owned()];
+    assert_eq!(ask, Ask::Names(users.clone()));
+    desk.state.answered(&ask, Answer::Names { asked: users, told: vec![profile("bob", "Bob Baker")] });
+    assert_eq!(asked(&desk), None, "who has no name is not asked for again");
+    let screen = desk.screen(80, 24);
+    // In the list, above the conversation, and beside what bob said.
+    assert_eq!(screen.matches("Bob Baker").count(), 3, "{screen}");
+    desk.types("/name Ann Adams");
+    let effects = desk.key(KeyCode::Enter);
+    let rename = effects.into_iter().find_map(|effect| match effect {
+        Effect::Ask(ask) => Some(ask),
+        _ => None,
+    });
+    let rename = rename.unwrap();
+    assert_eq!(rename, Ask::Rename("Ann Adams".into()));
+    desk.state.answered(&rename, Answer::Renamed(profile("ann", "Ann Adams")));
+    desk.says("ann", "it's me");
+    assert!(desk.screen(80, 24).contains("Ann Adams"));
+}
+
+#[tokio::test]
 async fn the_help_teaches_and_a_question_mark_can_still_be_written() {
     let mut desk = Desk::new();
     desk.key(KeyCode::Char('?'));
