@@ -1,18 +1,16 @@
 //! Forwarding: calls, streams, headers.
 
 use crate::{
-    client::{ATTACH, Client, Http, LIST, SEND, request, tls},
+    client::{ATTACH, Client, Http, LIST, SEND, piecemeal, pieces, request},
     node::{Echo, Node},
     world::{NOW, World, until},
 };
 use bytes::Bytes;
 use http::Request;
-use http_body_util::StreamBody;
 use hyper::body::Frame;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_stream::StreamExt;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -217,27 +215,19 @@ async fn a_large_answer_arrives_whole_and_a_large_request_does_not_get_in() {
 #[tokio::test]
 async fn an_early_answer_does_not_reset_what_is_still_sent() {
     let world = World::new().await;
-    let io = TokioIo::new(tls(&world, b"h2").await);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake::<_, _, StreamBody<ReceiverStream<_>>>(
-            TokioExecutor::new(),
-            io,
-        )
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let mut sender = piecemeal(&world).await;
     let ask = |path: &str, body| {
         let uri = format!("https://localhost:{}{path}", world.port());
-        Request::post(uri).header("content-type", "application/grpc").body(StreamBody::new(body)).unwrap()
+        Request::post(uri).header("content-type", "application/grpc").body(body).unwrap()
     };
-    let (body, sent) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
-    let refused = sender.send_request(ask(SEND, ReceiverStream::new(sent))).await.unwrap();
+    let (sent, body) = pieces();
+    let refused = sender.send_request(ask(SEND, body)).await.unwrap();
     assert_eq!(refused.headers()["grpc-status"], "16");
 
     // Whatever follows the first answer has come before the second one.
-    let (_, nothing) = tokio::sync::mpsc::channel(1);
-    let other = sender.send_request(ask("/not.Served/Here", ReceiverStream::new(nothing))).await.unwrap();
+    let (_, nothing) = pieces();
+    let other = sender.send_request(ask("/not.Served/Here", nothing)).await.unwrap();
     assert_eq!(other.headers()["grpc-status"], "12");
-    assert!(!body.is_closed(), "the stream was reset while its request was under way");
-    body.send(Ok(Frame::data(Bytes::from_static(&[0; 5])))).await.unwrap();
+    assert!(!sent.is_closed(), "the stream was reset while its request was under way");
+    sent.send(Ok(Frame::data(Bytes::from_static(&[0; 5])))).await.unwrap();
 }

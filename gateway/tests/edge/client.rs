@@ -6,14 +6,20 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{Request, Response, uri::PathAndQuery};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{body::Frame, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc::{self, Sender},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Status,
     client::Grpc,
@@ -187,6 +193,23 @@ pub async fn request(world: &World, http: Http, mut request: Request<Bytes>) -> 
         parts.headers.extend(trailers.clone());
     }
     (Response::from_parts(parts, collected.to_bytes()), ended)
+}
+
+/// A body that is what goes into the other end, until that is dropped.
+pub type Pieces = StreamBody<ReceiverStream<Piece>>;
+pub type Piece = Result<Frame<Bytes>, Infallible>;
+
+pub fn pieces() -> (Sender<Piece>, Pieces) {
+    let (sender, receiver) = mpsc::channel(1);
+    (sender, StreamBody::new(ReceiverStream::new(receiver)))
+}
+
+/// An HTTP/2 connection for requests that are sent piece by piece.
+pub async fn piecemeal(world: &World) -> SendRequest<Pieces> {
+    let io = TokioIo::new(tls(world, b"h2").await);
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    sender
 }
 
 /// One plain request to the redirecting address.

@@ -176,9 +176,8 @@ async fn a_node_that_passes_its_checks_and_fails_its_calls_is_passed_over_for_a_
     give_up("1m").await;
     assert_eq!(client.call(SEND, "").await.unwrap().node, home, "that is no fault of the node");
     give_up("1200m").await;
-    let address = &world.nodes.iter().find(|node| home.ends_with(&node.name)).unwrap().address;
-    let ejections = format!(r#"nexus_gateway_upstream_ejections_total{{upstream="{address}"}}"#);
-    until("it is passed over", async || world.metric(&ejections) == 1.0).await;
+    let node = world.nodes.iter().find(|node| home.ends_with(&node.name)).unwrap();
+    until("it is passed over", async || world.ejections(node) == 1.0).await;
     assert_ne!(client.call(SEND, "").await.unwrap().node, home);
     until("calls come back", async || client.call(SEND, "").await.unwrap().node == home).await;
     stream.message().await.unwrap().unwrap();

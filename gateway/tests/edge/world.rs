@@ -72,6 +72,11 @@ impl World {
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
+
+    /// How often a node was passed over because its calls failed.
+    pub fn ejections(&self, node: &Node) -> f64 {
+        self.metric(&format!(r#"nexus_gateway_upstream_ejections_total{{upstream="{}"}}"#, node.address))
+    }
 }
 
 /// The defaults, on free ports.
