@@ -10,7 +10,7 @@ use http::Request;
 use hyper::body::Frame;
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -113,15 +113,15 @@ async fn both_directions_of_a_stream_are_open_at_once() {
     let mut answers = {
         sender.send(Echo::new("0")).await.unwrap();
         let client = Client::of(&world, "bob").await;
-        client.chat(tokio_stream::wrappers::ReceiverStream::new(receiver)).await.unwrap()
+        client.chat(ReceiverStream::new(receiver)).await.unwrap()
     };
-    assert_eq!(answers.next().await.unwrap().unwrap().text, "0");
+    assert_eq!(answers.message().await.unwrap().unwrap().text, "0");
     for n in 1..20 {
         sender.send(Echo::new(&n.to_string())).await.unwrap();
-        assert_eq!(answers.next().await.unwrap().unwrap().text, n.to_string());
+        assert_eq!(answers.message().await.unwrap().unwrap().text, n.to_string());
     }
     drop(sender);
-    assert!(answers.next().await.is_none());
+    assert!(answers.message().await.unwrap().is_none());
 }
 
 #[tokio::test]

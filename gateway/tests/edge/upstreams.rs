@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use http::Request;
 use nexus_gateway::Address;
-use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -112,7 +112,7 @@ async fn a_node_that_answers_no_ping_loses_its_streams() {
     let mut stream = Client::of(&world, "bob").await.attach("idle").await.unwrap();
     stream.message().await.unwrap().unwrap();
     let _paused = world.nodes[0].pause().await;
-    let status = tokio::time::timeout(Duration::from_secs(60), stream.message()).await.unwrap().unwrap_err();
+    let status = stream.message().await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
 }
 
@@ -216,7 +216,7 @@ async fn the_set_of_nodes_is_replaced_under_traffic() {
     let other = Node::on_tcp("other");
     world.edge.upstreams().set(vec![other.address.parse::<Address>().unwrap().endpoint().unwrap()]);
     assert_eq!(client.call(SEND, "").await.unwrap().node, "other");
-    tokio::time::timeout(Duration::from_secs(60), old_stream.message()).await.unwrap().unwrap().unwrap();
+    old_stream.message().await.unwrap().unwrap();
 }
 
 /// A gRPC-Web call or stream over HTTP/1.1; gives the status in its body or its header.
