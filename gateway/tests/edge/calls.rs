@@ -200,16 +200,19 @@ async fn a_call_ends_by_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_large_answer_arrives_whole_and_a_large_request_does_not_get_in() {
-    let world = World::with(1, |config| config.limits.body_bytes = 100_000).await;
+async fn what_is_large_arrives_whole_and_what_is_too_large_does_not_get_in() {
+    // Larger than all windows on the way.
+    const LARGE: usize = 3_000_000;
+    let world = World::with(1, |config| config.limits.body_bytes = LARGE + 100).await;
     let client = Client::of(&world, "bob").await;
-    assert_eq!(client.call(LIST, "size:3000000").await.unwrap().text.len(), 3_000_000);
-    let status = client.call(SEND, &"x".repeat(200_000)).await.unwrap_err();
+    assert_eq!(client.call(LIST, &format!("size:{LARGE}")).await.unwrap().text.len(), LARGE);
+    assert_eq!(client.call(SEND, &"x".repeat(LARGE)).await.unwrap().text.len(), LARGE);
+    let status = client.call(SEND, &"x".repeat(LARGE + 100)).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-    assert!(status.message().contains("100000 bytes"));
+    assert!(status.message().contains("3000100 bytes"));
     let quota = status.get_details_quota_failure().unwrap().violations;
     assert_eq!(quota[0].subject, "bytes of the request");
-    assert!(quota[0].description.contains("100000 bytes"), "{quota:?}");
+    assert!(quota[0].description.contains("3000100 bytes"), "{quota:?}");
 }
 
 #[tokio::test]
