@@ -194,6 +194,25 @@ async fn while_one_node_can_not_be_reached_the_next_is_tried() {
 }
 
 #[tokio::test]
+async fn a_node_that_takes_nothing_new_keeps_its_streams_and_calls_go_elsewhere() {
+    // No check takes it out: the connection that its streams are on says that it leaves.
+    let mut world = World::with(2, |config| config.upstream.unhealthy_after = 1_000_000).await;
+    let client = Client::of(&world, "bob").await;
+    let mut stream = client.attach("ticks").await.unwrap();
+    let home = stream.message().await.unwrap().unwrap().node;
+    world.nodes.iter_mut().find(|node| node.name == home).unwrap().leave();
+    // One that is under way to the node when it says so may fail.
+    let elsewhere = async || client.call(SEND, "").await.is_ok_and(|echo| echo.node != home);
+    until("calls go elsewhere", elsewhere).await;
+    for _ in 0..10 {
+        client.call(SEND, "").await.unwrap();
+    }
+    for _ in 0..10 {
+        stream.message().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_was_sent_is_not_sent_again() {
     let mut world = World::with(3, |_| {}).await;
     let client = Client::of(&world, "bob").await;
