@@ -1,7 +1,9 @@
 //! The one configuration file, and the environment that overrides it.
 //!
 //! - here: what can be set, and what follows from it. `read`: the file and the environment, with every mistake in them.
+//!   `methods`: whether methods that are named exist.
 
+mod methods;
 mod read;
 
 use confique::{Config as _, Layer as _, toml::FormatOptions};
@@ -111,6 +113,7 @@ impl Config {
         }
         if role.has_gateway() {
             mistakes.extend(config.gateway.validate().err().unwrap_or_default());
+            mistakes.extend(methods::unknown(&config.gateway.limits.methods));
         }
         if role == Role::All && config.core.listen.is_some() {
             mistakes.push(
@@ -204,5 +207,20 @@ mod tests {
         assert!(differ.iter().any(|mistake| mistake.contains("gateway.mode differ")), "{differ:?}");
         let same = [("NEXUS_MODE", "development"), ("NEXUS_CORE_MODE", "development")];
         assert!(mistakes(&same, Role::All).is_empty());
+    }
+
+    #[test]
+    fn a_limit_of_a_method_that_there_is_not_is_a_mistake_of_an_edge() {
+        let limits = [(
+            "NEXUS_GATEWAY_LIMITS_METHODS",
+            "nexus.v1.PresenceService/GetPresense 5 20, nexus.v1.HistoryService/ListMessages 9 9",
+        )];
+        for role in [Role::All, Role::Gateway] {
+            let found = mistakes(&limits, role);
+            let [mistake] = &found[..] else { panic!("{found:#?}") };
+            assert!(mistake.starts_with("gateway.limits.methods: "), "{mistake}");
+            assert!(mistake.ends_with("did you mean nexus.v1.PresenceService/GetPresence?"), "{mistake}");
+        }
+        assert!(mistakes(&limits, Role::Core).is_empty());
     }
 }

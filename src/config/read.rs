@@ -196,7 +196,8 @@ fn names() -> Vec<(&'static str, Vec<String>)> {
     names
 }
 
-fn nearest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// What is misspelt in that way, if it is.
+pub fn nearest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = all.map(|known| (strsim::damerau_levenshtein(name, known), known));
     near.filter(|(distance, _)| *distance <= NEAR).min().map(|(_, known)| known)
 }

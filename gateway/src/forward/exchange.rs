@@ -202,7 +202,7 @@ async fn begin<C: Client>(
         let took = request.began.elapsed();
         edge.metrics.upstream_seconds.with_label_values(&[chosen.label()]).observe(took.as_secs_f64());
         match request.grpc_status.map(|code| Code::from(i32::from(code))) {
-            Some(Code::Cancelled | Code::DeadlineExceeded) if took >= PATIENCE => {
+            Some(Code::Cancelled | Code::DeadlineExceeded) if took >= PATIENCE && client.is_read() => {
                 edge.upstreams.failed(chosen)
             }
             Some(Code::Cancelled | Code::DeadlineExceeded) => {}

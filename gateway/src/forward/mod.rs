@@ -34,7 +34,7 @@ use crate::{
     policy::{
         Action, Decision, Forward, Protocol, Reply, RequestHead, Stack, render, trailer_frame, trailers,
     },
-    routing::Upstreams,
+    routing::{Load, Upstreams},
 };
 use exchange::Exchange;
 use failure::Failure;
@@ -186,12 +186,16 @@ impl Forwarder {
         let ours = std::mem::take(&mut forward.headers);
         let (key, silence) = (forward.key, forward.silence);
         request.forward = Some(forward);
-        let gauge = if request.is_stream() { &self.metrics.streams } else { &self.metrics.calls };
+        let (load, gauge) = if request.is_stream() {
+            (Load::Streams, &self.metrics.streams)
+        } else {
+            (Load::Calls, &self.metrics.calls)
+        };
         request.in_progress = Some(InProgress::new(gauge));
 
         let mut tried = Vec::new();
         for _ in 0..self.attempts {
-            let Some(chosen) = self.upstreams.choose(key, request.is_stream(), &tried) else { break };
+            let Some(chosen) = self.upstreams.choose(key, load, &tried) else { break };
             let head = headers::upward(asked, &ours).map_err(|_| {
                 Failure::own(Close::Internal, Status::internal("the edge could not carry this request"))
             })?;

@@ -1,10 +1,10 @@
-//! The set of chat nodes, swapped as a whole, with load and health of each.
+//! The set of chat nodes, swapped as a whole, with the health of each.
 
 use super::{
     Endpoint,
+    choosing::{Chosen, Load, Loads, choose},
     ejection::{Calls, Eject},
-    ending::{Ending, Out},
-    rendezvous,
+    ending::Ending,
 };
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
@@ -12,17 +12,11 @@ use parking_lot::Mutex;
 use std::{
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
-
-/// A node may have this much more than the mean before its keys spill over (Mirrokni et al., 2016: 1.25).
-const LOAD_FACTOR: f64 = 1.25;
-/// Below this many at once a node is never too loaded: few say nothing about balance, and every key that moves costs its new
-/// node a cold start.
-const LOAD_FLOOR: usize = 256;
 
 /// The chat nodes. Cloning gives another handle on the same set.
 #[derive(Clone)]
@@ -56,46 +50,12 @@ pub(super) const UNHEALTHY: u8 = 3;
 pub(crate) struct Node {
     pub(super) endpoint: Endpoint,
     pub(super) label: String,
-    hash: u64,
+    pub(super) hash: u64,
     health: AtomicU8,
-    /// Streams that this edge has on it, and everything else. They are balanced apart from each other: streams stay for hours
-    /// where they were once opened, and must not keep calls from a node that has few of them.
-    streams: AtomicUsize,
-    calls: AtomicUsize,
-    outcomes: Calls,
-    /// Whether those are to end, see [`Out`].
-    out: watch::Sender<Option<Ending>>,
-}
-
-/// A node chosen for one request, which counts until this is dropped.
-pub(crate) struct Chosen {
-    node: Arc<Node>,
-    is_stream: bool,
-}
-
-impl Chosen {
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.node.endpoint
-    }
-
-    pub(crate) fn label(&self) -> &str {
-        &self.node.label
-    }
-
-    /// It answered, whatever it said.
-    pub(crate) fn answered(&self) {
-        self.node.outcomes.answered();
-    }
-
-    pub(crate) fn out(&self) -> Out {
-        Out(self.node.out.subscribe())
-    }
-}
-
-impl Drop for Chosen {
-    fn drop(&mut self) {
-        self.node.load(self.is_stream).fetch_sub(1, Ordering::Relaxed);
-    }
+    pub(super) loads: Loads,
+    pub(super) outcomes: Calls,
+    /// Whether what is under way at it is to end, see [`super::Out`].
+    pub(super) out: watch::Sender<Option<Ending>>,
 }
 
 impl Node {
@@ -106,8 +66,7 @@ impl Node {
             label,
             endpoint,
             health: AtomicU8::new(UNKNOWN),
-            streams: AtomicUsize::new(0),
-            calls: AtomicUsize::new(0),
+            loads: Loads::default(),
             outcomes: Calls::new(),
             out: watch::Sender::new(None),
         }
@@ -118,15 +77,11 @@ impl Node {
     }
 
     /// What it is to those who look for one. One that isn't checked yet counts as healthy.
-    fn kind(&self) -> u8 {
+    pub(super) fn kind(&self) -> u8 {
         match self.health() {
             UNKNOWN | HEALTHY if self.outcomes.are_ejected() => LIMPING,
             health => health.max(HEALTHY),
         }
-    }
-
-    fn load(&self, of_streams: bool) -> &AtomicUsize {
-        if of_streams { &self.streams } else { &self.calls }
     }
 }
 
@@ -172,33 +127,14 @@ impl Upstreams {
 
     /// The node for a key: the best healthy one that is not overloaded and not in `tried`. If every node
     /// failed its check, they are all tried: the check may be what is broken. None if nothing is left.
-    pub(crate) fn choose(&self, key: u64, is_stream: bool, tried: &[String]) -> Option<Chosen> {
-        let nodes = self.shared.nodes.load();
-        let untried = || nodes.iter().filter(|node| !tried.contains(&node.label));
-        // Of the best kind that there is.
-        let kind = untried().map(|node| node.kind()).min()?;
-        let usable = || untried().filter(|node| node.kind() == kind);
-
-        let (mut count, mut load) = (0usize, 1usize);
-        for node in usable() {
-            count += 1;
-            load += node.load(is_stream).load(Ordering::Relaxed);
-        }
-        let bound = ((load as f64 / count.max(1) as f64 * LOAD_FACTOR).ceil() as usize).max(LOAD_FLOOR);
-        let best = |bounded: bool| {
-            usable()
-                .filter(|node| !bounded || node.load(is_stream).load(Ordering::Relaxed) < bound)
-                .max_by_key(|node| rendezvous::score(node.hash, key))
-        };
-        let node = best(true).or_else(|| best(false))?;
-        node.load(is_stream).fetch_add(1, Ordering::Relaxed);
-        Some(Chosen { node: node.clone(), is_stream })
+    pub(crate) fn choose(&self, key: u64, load: Load, tried: &[String]) -> Option<Chosen> {
+        choose(&self.shared.nodes.load(), key, load, tried)
     }
 
     /// A call that was sent to it got no answer.
     pub(crate) fn failed(&self, chosen: &Chosen) {
-        let Chosen { node, is_stream } = chosen;
-        if !is_stream && node.outcomes.failed(self.shared.eject) {
+        let Chosen { node, load } = chosen;
+        if *load == Load::Calls && node.outcomes.failed(self.shared.eject) {
             self.shared.metrics.upstream_ejections.with_label_values(&[&node.label]).inc();
             tracing::warn!(
                 upstream = %node.label,
@@ -272,93 +208,39 @@ impl Upstreams {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
     use tokio::{task::JoinSet, time::Instant};
 
-    fn upstreams(count: usize) -> Upstreams {
+    pub(in crate::routing) fn upstreams(count: usize) -> Upstreams {
         let eject = Eject { after: 3, during: Duration::from_secs(10) };
         Upstreams::new(addresses(0..count), eject, Metrics::new(&prometheus::Registry::new()).unwrap())
     }
 
-    fn addresses(numbers: std::ops::Range<usize>) -> Vec<Endpoint> {
+    pub(in crate::routing) fn addresses(numbers: std::ops::Range<usize>) -> Vec<Endpoint> {
         let address = |n| format!("http://10.0.0.{n}:9000").parse::<crate::Address>().unwrap();
         numbers.map(|n| address(n).endpoint().unwrap()).collect()
     }
 
-    fn label(upstreams: &Upstreams, key: u64) -> String {
-        upstreams.choose(key, false, &[]).unwrap().label().to_owned()
-    }
-
-    #[test]
-    fn a_key_stays_and_moves_only_while_its_node_is_out() {
-        let upstreams = upstreams(4);
-        let home: Vec<String> = (0..200).map(|key| label(&upstreams, key)).collect();
-        assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
-
-        let out = upstreams.nodes()[0].clone();
-        upstreams.mark(&out, UNHEALTHY);
-        for (key, was) in (0..200).zip(&home) {
-            let now = label(&upstreams, key);
-            assert_ne!(now, out.label);
-            assert!(*was == out.label || now == *was);
-        }
-        upstreams.mark(&out, HEALTHY);
-        assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_new_set_moves_only_what_it_must() {
-        let upstreams = upstreams(4);
-        let home: Vec<String> = (0..500).map(|key| label(&upstreams, key)).collect();
-        upstreams.set(addresses(0..5));
-        let moved = (0..500).zip(&home).filter(|(key, was)| label(&upstreams, *key) != **was).count();
-        assert!((50..150).contains(&moved), "{moved} of 500 keys moved to the fifth node");
-        upstreams.set(addresses(0..4));
-        assert_eq!(home, (0..500).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_hot_key_spills_over_and_comes_back() {
-        let upstreams = upstreams(4);
-        let home = label(&upstreams, 7);
-        let mut held: Vec<Chosen> =
-            (0..LOAD_FLOOR).map(|_| upstreams.choose(7, false, &[]).unwrap()).collect();
-        assert!(held.iter().all(|chosen| chosen.label() == home));
-        held.push(upstreams.choose(7, false, &[]).unwrap());
-        assert_ne!(held.last().unwrap().label(), home);
-        held.clear();
-        assert_eq!(label(&upstreams, 7), home);
-    }
-
-    #[test]
-    fn streams_that_stand_elsewhere_draw_no_calls_to_a_node_that_comes_back() {
-        let upstreams = upstreams(3);
-        let home: Vec<String> = (0..200).map(|key| label(&upstreams, key)).collect();
-        let back = upstreams.nodes()[0].clone();
-        upstreams.mark(&back, UNHEALTHY);
-        let standing: Vec<Chosen> =
-            (0..4_000).map(|user| upstreams.choose(user, true, &[]).unwrap()).collect();
-        upstreams.mark(&back, HEALTHY);
-        assert_eq!(home, (0..200).map(|key| label(&upstreams, key)).collect::<Vec<_>>());
-        assert_eq!(upstreams.choose(1, true, &[]).unwrap().label(), back.label, "streams fill it up");
-        drop(standing);
+    pub(in crate::routing) fn label(upstreams: &Upstreams, key: u64) -> String {
+        upstreams.choose(key, Load::Calls, &[]).unwrap().label().to_owned()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_node_whose_calls_fail_is_passed_over_for_a_while_and_no_stream_ends() {
         let upstreams = upstreams(2);
         let home = label(&upstreams, 1);
-        let fail =
-            |times| (0..times).for_each(|_| upstreams.failed(&upstreams.choose(1, false, &[]).unwrap()));
+        let fail = |times| {
+            (0..times).for_each(|_| upstreams.failed(&upstreams.choose(1, Load::Calls, &[]).unwrap()))
+        };
         fail(3);
         assert_ne!(label(&upstreams, 1), home);
         assert!(upstreams.nodes().iter().all(|node| node.out.borrow().is_none()));
         fail(3);
         assert_eq!(label(&upstreams, 1), home, "where all are alike, none is passed over");
         tokio::time::advance(Duration::from_secs(10)).await;
-        upstreams.choose(1, true, &[]).unwrap().answered();
+        upstreams.choose(1, Load::Streams, &[]).unwrap().answered();
         fail(2);
         assert_eq!(label(&upstreams, 1), home);
         fail(1);
@@ -367,19 +249,6 @@ mod tests {
         upstreams.mark(&node, UNHEALTHY);
         upstreams.mark(&node, HEALTHY);
         assert_eq!(label(&upstreams, 1), home, "one that was away may be another process");
-    }
-
-    #[test]
-    fn what_was_tried_is_not_tried_again_and_all_unhealthy_means_try_all() {
-        let upstreams = upstreams(2);
-        for node in upstreams.nodes().iter() {
-            upstreams.mark(node, UNHEALTHY);
-        }
-        assert!(!upstreams.any_healthy());
-        let first = label(&upstreams, 1);
-        let second = upstreams.choose(1, false, std::slice::from_ref(&first)).unwrap().label().to_owned();
-        assert_ne!(first, second);
-        assert!(upstreams.choose(1, false, &[first, second]).is_none());
     }
 
     #[test]
@@ -408,7 +277,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn when_the_edge_goes_away_streams_end_in_turn_and_calls_end_by_themselves() {
         let upstreams = upstreams(2);
-        let chosen = upstreams.choose(1, true, &[]).unwrap();
+        let chosen = upstreams.choose(1, Load::Streams, &[]).unwrap();
         let mut ends = JoinSet::new();
         let begun = Instant::now();
         for turn in [Some(0.0), Some(0.5), Some(1.0), None] {
@@ -430,9 +299,9 @@ mod tests {
         upstreams.mark(node, HEALTHY);
         let late = chosen.out().wait(Some(0.0)).await;
         assert_eq!(late, Ending::Leaving(within), "what begins while the edge goes away ends as well");
-        let removed = upstreams.choose(1, true, &[]).unwrap();
+        let removed = upstreams.choose(1, Load::Streams, &[]).unwrap();
         upstreams.set(addresses(7..8));
-        let elsewhere = upstreams.choose(1, true, &[]).unwrap();
+        let elsewhere = upstreams.choose(1, Load::Streams, &[]).unwrap();
         assert_ne!(elsewhere.label(), removed.label());
         assert_eq!(elsewhere.out().wait(Some(0.0)).await, Ending::Leaving(within), "of a node that joins");
     }
@@ -440,21 +309,9 @@ mod tests {
     #[tokio::test]
     async fn streams_at_a_node_that_left_the_set_end_with_the_edge() {
         let upstreams = upstreams(1);
-        let chosen = upstreams.choose(1, true, &[]).unwrap();
+        let chosen = upstreams.choose(1, Load::Streams, &[]).unwrap();
         upstreams.set(addresses(7..8));
         upstreams.leave(Duration::ZERO);
         assert_eq!(chosen.out().wait(Some(1.0)).await, Ending::Leaving(Duration::ZERO));
-    }
-
-    #[test]
-    fn a_node_that_is_not_well_is_better_than_none_and_worse_than_others() {
-        let upstreams = upstreams(3);
-        let nodes = upstreams.nodes();
-        upstreams.mark(&nodes[0], LIMPING);
-        upstreams.mark(&nodes[1], UNHEALTHY);
-        assert!((0..100).all(|key| label(&upstreams, key) == nodes[2].label));
-        upstreams.mark(&nodes[2], UNHEALTHY);
-        assert!((0..100).all(|key| label(&upstreams, key) == nodes[0].label));
-        assert!(upstreams.any_healthy());
     }
 }

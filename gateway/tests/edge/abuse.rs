@@ -1,8 +1,8 @@
 //! Clients that misbehave.
 
 use crate::{
-    client::{ATTACH, Client, Http, LIST, SEND, request, tls, token},
-    world::{World, until},
+    client::{ATTACH, Client, Http, LIST, SEND, piecemeal, pieces, request, tls, token},
+    world::{World, soon, until},
 };
 use bytes::Bytes;
 use http::Request;
@@ -118,7 +118,7 @@ async fn ambiguous_requests_are_refused() {
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_given_up() {
-    let world = World::with(1, |config| config.timeouts.call_s = 1).await;
+    let world = World::with(1, |config| (config.timeouts.call_s, config.upstream.eject_after) = (1, 1)).await;
     let mut stream = tls(&world, b"http/1.1").await;
     let call = format!(
         "POST {SEND} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\nauthorization: Bearer {}\r\ncontent-length: 100\r\n\r\n\0\0",
@@ -128,6 +128,37 @@ async fn a_body_that_never_ends_is_given_up() {
     let answer = rest(&mut stream).await;
     assert!(answer.contains("grpc-status: 4\r\n"), "{answer}");
     until("it is gone", async || world.metric("nexus_gateway_calls_in_progress") == 0.0).await;
+    assert_eq!(world.ejections(&world.nodes[0]), 0.0);
+}
+
+/// Otherwise anybody could have the nodes passed over, one after the other.
+#[tokio::test]
+async fn calls_that_are_not_sent_whole_are_no_fault_of_their_node() {
+    let world = World::with(1, |config| {
+        (config.upstream.eject_after, config.upstream.eject_s) = (1, 3_600);
+        config.timeouts.call_s = 3;
+    })
+    .await;
+    let sender = piecemeal(&world).await;
+    let mut unfinished = Vec::new();
+    let mut open = |deadline: Option<&str>| {
+        let call = Request::post(format!("https://localhost:{}{SEND}", world.port()))
+            .header("content-type", "application/grpc")
+            .header("authorization", format!("Bearer {}", token("bob")));
+        let call = deadline.into_iter().fold(call, |call, time| call.header("grpc-timeout", time));
+        let (rest, body) = pieces();
+        unfinished.push(rest);
+        tokio::spawn(sender.clone().send_request(call.body(body).unwrap()))
+    };
+    let (by_edge, by_node, given_up) = (open(None), open(Some("1200m")), open(None));
+    let answer = soon("the node's answer to what it gave up", by_node).await.unwrap().unwrap();
+    let status = answer.headers()["grpc-status"].to_str().unwrap();
+    assert!(["1", "4"].contains(&status), "{status}");
+    given_up.abort();
+    let answer = soon("the edge's answer to what it gave up", by_edge).await.unwrap().unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "4");
+    until("all have ended", async || world.metric("nexus_gateway_calls_in_progress") == 0.0).await;
+    assert_eq!(world.ejections(&world.nodes[0]), 0.0);
 }
 
 #[tokio::test]

@@ -1,18 +1,16 @@
 //! Forwarding: calls, streams, headers.
 
 use crate::{
-    client::{ATTACH, Client, Http, LIST, SEND, request, tls},
+    client::{ATTACH, Client, Http, LIST, SEND, piecemeal, pieces, request},
     node::{Echo, Node},
     world::{NOW, World, until},
 };
 use bytes::Bytes;
 use http::Request;
-use http_body_util::StreamBody;
 use hyper::body::Frame;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -115,15 +113,15 @@ async fn both_directions_of_a_stream_are_open_at_once() {
     let mut answers = {
         sender.send(Echo::new("0")).await.unwrap();
         let client = Client::of(&world, "bob").await;
-        client.chat(tokio_stream::wrappers::ReceiverStream::new(receiver)).await.unwrap()
+        client.chat(ReceiverStream::new(receiver)).await.unwrap()
     };
-    assert_eq!(answers.next().await.unwrap().unwrap().text, "0");
+    assert_eq!(answers.message().await.unwrap().unwrap().text, "0");
     for n in 1..20 {
         sender.send(Echo::new(&n.to_string())).await.unwrap();
-        assert_eq!(answers.next().await.unwrap().unwrap().text, n.to_string());
+        assert_eq!(answers.message().await.unwrap().unwrap().text, n.to_string());
     }
     drop(sender);
-    assert!(answers.next().await.is_none());
+    assert!(answers.message().await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -202,42 +200,37 @@ async fn a_call_ends_by_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_large_answer_arrives_whole_and_a_large_request_does_not_get_in() {
-    let world = World::with(1, |config| config.limits.body_bytes = 100_000).await;
+async fn what_is_large_arrives_whole_and_what_is_too_large_does_not_get_in() {
+    // Larger than all windows on the way.
+    const LARGE: usize = 3_000_000;
+    let world = World::with(1, |config| config.limits.body_bytes = LARGE + 100).await;
     let client = Client::of(&world, "bob").await;
-    assert_eq!(client.call(LIST, "size:3000000").await.unwrap().text.len(), 3_000_000);
-    let status = client.call(SEND, &"x".repeat(200_000)).await.unwrap_err();
+    assert_eq!(client.call(LIST, &format!("size:{LARGE}")).await.unwrap().text.len(), LARGE);
+    assert_eq!(client.call(SEND, &"x".repeat(LARGE)).await.unwrap().text.len(), LARGE);
+    let status = client.call(SEND, &"x".repeat(LARGE + 100)).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-    assert!(status.message().contains("100000 bytes"));
+    assert!(status.message().contains("3000100 bytes"));
     let quota = status.get_details_quota_failure().unwrap().violations;
     assert_eq!(quota[0].subject, "bytes of the request");
-    assert!(quota[0].description.contains("100000 bytes"), "{quota:?}");
+    assert!(quota[0].description.contains("3000100 bytes"), "{quota:?}");
 }
 
 #[tokio::test]
 async fn an_early_answer_does_not_reset_what_is_still_sent() {
     let world = World::new().await;
-    let io = TokioIo::new(tls(&world, b"h2").await);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake::<_, _, StreamBody<ReceiverStream<_>>>(
-            TokioExecutor::new(),
-            io,
-        )
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let mut sender = piecemeal(&world).await;
     let ask = |path: &str, body| {
         let uri = format!("https://localhost:{}{path}", world.port());
-        Request::post(uri).header("content-type", "application/grpc").body(StreamBody::new(body)).unwrap()
+        Request::post(uri).header("content-type", "application/grpc").body(body).unwrap()
     };
-    let (body, sent) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
-    let refused = sender.send_request(ask(SEND, ReceiverStream::new(sent))).await.unwrap();
+    let (sent, body) = pieces();
+    let refused = sender.send_request(ask(SEND, body)).await.unwrap();
     assert_eq!(refused.headers()["grpc-status"], "16");
 
     // Whatever follows the first answer has come before the second one.
-    let (_, nothing) = tokio::sync::mpsc::channel(1);
-    let other = sender.send_request(ask("/not.Served/Here", ReceiverStream::new(nothing))).await.unwrap();
+    let (_, nothing) = pieces();
+    let other = sender.send_request(ask("/not.Served/Here", nothing)).await.unwrap();
     assert_eq!(other.headers()["grpc-status"], "12");
-    assert!(!body.is_closed(), "the stream was reset while its request was under way");
-    body.send(Ok(Frame::data(Bytes::from_static(&[0; 5])))).await.unwrap();
+    assert!(!sent.is_closed(), "the stream was reset while its request was under way");
+    sent.send(Ok(Frame::data(Bytes::from_static(&[0; 5])))).await.unwrap();
 }

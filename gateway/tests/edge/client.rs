@@ -2,18 +2,23 @@
 
 use crate::{
     node::Echo,
-    world::{NOW, SECRET, World},
+    world::{NOW, SECRET, World, soon},
 };
 use bytes::Bytes;
 use http::{Request, Response, uri::PathAndQuery};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{body::Frame, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use std::{convert::Infallible, sync::Arc};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc::{self, Sender},
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Status,
     client::Grpc,
@@ -27,17 +32,27 @@ pub const SEND: &str = "/nexus.v1.MessageService/SendMessage";
 pub const LIST: &str = "/nexus.v1.HistoryService/ListMessages";
 pub const ATTACH: &str = "/nexus.v1.StreamService/Attach";
 
-/// How a stream ends, which it must within a minute, whatever it still brings.
-pub async fn end_of(stream: &mut tonic::Streaming<Echo>) -> Status {
-    let end = async {
-        loop {
-            match stream.message().await {
-                Ok(message) => assert!(message.is_some(), "it ends well"),
-                Err(status) => return status,
+/// What a node streams to its client.
+#[derive(Debug)]
+pub struct Messages(tonic::Streaming<Echo>);
+
+impl Messages {
+    pub async fn message(&mut self) -> Result<Option<Echo>, Status> {
+        soon("a stream brings a message, or ends", self.0.message()).await
+    }
+
+    /// How it ends, whatever it still brings.
+    pub async fn end(&mut self) -> Status {
+        let end = async {
+            loop {
+                match self.0.message().await {
+                    Ok(message) => assert!(message.is_some(), "it ends well"),
+                    Err(status) => return status,
+                }
             }
-        }
-    };
-    timeout(Duration::from_secs(60), end).await.expect("it ends within a minute")
+        };
+        soon("a stream ends", end).await
+    }
 }
 
 /// Good claims of a user, for an hour.
@@ -86,7 +101,8 @@ impl Client {
 
     pub async fn call(&self, path: &'static str, text: &str) -> Result<Echo, Status> {
         let (mut grpc, request) = self.ready(text).await?;
-        grpc.unary(request, PathAndQuery::from_static(path), codec()).await.map(tonic::Response::into_inner)
+        let answer = grpc.unary(request, PathAndQuery::from_static(path), codec());
+        soon(&format!("{path} is answered"), answer).await.map(tonic::Response::into_inner)
     }
 
     /// By the health service, which has messages of its own.
@@ -95,24 +111,25 @@ impl Client {
         let request = tonic::Request::new(HealthCheckRequest::default());
         let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
         let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
-        grpc.unary(request, path, codec).await.map(|_| ())
+        soon("the health service answers", grpc.unary(request, path, codec)).await.map(|_| ())
     }
 
-    pub async fn attach(&self, text: &str) -> Result<tonic::Streaming<Echo>, Status> {
+    pub async fn attach(&self, text: &str) -> Result<Messages, Status> {
         let (mut grpc, request) = self.ready(text).await?;
-        let response = grpc.server_streaming(request, PathAndQuery::from_static(ATTACH), codec()).await?;
-        Ok(response.into_inner())
+        let answer = grpc.server_streaming(request, PathAndQuery::from_static(ATTACH), codec());
+        Ok(Messages(soon("attaching is answered", answer).await?.into_inner()))
     }
 
     pub async fn chat(
         &self,
         messages: impl tokio_stream::Stream<Item = Echo> + Send + 'static,
-    ) -> Result<tonic::Streaming<Echo>, Status> {
+    ) -> Result<Messages, Status> {
         let (mut grpc, request) = self.ready("").await?;
         let (metadata, extensions, _) = request.into_parts();
         let request = tonic::Request::from_parts(metadata, extensions, messages);
         let path = PathAndQuery::from_static("/nexus.v1.StreamService/Chat");
-        Ok(grpc.streaming(request, path, codec()).await?.into_inner())
+        let answer = grpc.streaming(request, path, codec());
+        Ok(Messages(soon("a chat is answered", answer).await?.into_inner()))
     }
 
     async fn ready(&self, text: &str) -> Result<(Grpc<Channel>, tonic::Request<Echo>), Status> {
@@ -165,28 +182,46 @@ pub async fn request(world: &World, http: Http, mut request: Request<Bytes>) -> 
         request.headers_mut().entry("host").or_insert(format!("localhost:{}", world.port()).parse().unwrap());
     }
     let request = request.map(Full::new);
+    let what = format!("{} is answered over {http:?}", request.uri());
     let response = match http {
         Http::One => {
             let io = TokioIo::new(tls(world, b"http/1.1").await);
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
             tokio::spawn(connection);
-            sender.send_request(request).await.unwrap()
+            soon(&what, sender.send_request(request)).await.unwrap()
         }
         Http::Two => {
             let io = TokioIo::new(tls(world, b"h2").await);
             let (mut sender, connection) =
                 hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
             tokio::spawn(connection);
-            sender.send_request(request).await.unwrap()
+            soon(&what, sender.send_request(request)).await.unwrap()
         }
     };
     let ended = hyper::body::Body::is_end_stream(response.body());
     let (mut parts, body) = response.into_parts();
-    let collected = body.collect().await.unwrap();
+    let collected = soon(&format!("{what} to the end"), body.collect()).await.unwrap();
     if let Some(trailers) = collected.trailers() {
         parts.headers.extend(trailers.clone());
     }
     (Response::from_parts(parts, collected.to_bytes()), ended)
+}
+
+/// A body that is what goes into the other end, until that is dropped.
+pub type Pieces = StreamBody<ReceiverStream<Piece>>;
+pub type Piece = Result<Frame<Bytes>, Infallible>;
+
+pub fn pieces() -> (Sender<Piece>, Pieces) {
+    let (sender, receiver) = mpsc::channel(1);
+    (sender, StreamBody::new(ReceiverStream::new(receiver)))
+}
+
+/// An HTTP/2 connection for requests that are sent piece by piece.
+pub async fn piecemeal(world: &World) -> SendRequest<Pieces> {
+    let io = TokioIo::new(tls(world, b"h2").await);
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    sender
 }
 
 /// One plain request to the redirecting address.

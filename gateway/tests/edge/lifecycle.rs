@@ -1,7 +1,7 @@
 //! Start, reload, drain.
 
 use crate::{
-    client::{Client, SEND, connect, end_of, tls},
+    client::{Client, SEND, connect, tls},
     node::Echo,
     world::{World, assets, config, until},
 };
@@ -207,7 +207,7 @@ async fn draining_sends_streams_elsewhere_and_takes_nothing_new() {
     let _ = idle.read_to_end(&mut nothing).await;
     assert!(nothing.is_empty());
     until("it refuses", async || TcpStream::connect(https).await.is_err()).await;
-    let end = end_of(&mut stream).await;
+    let end = stream.end().await;
     assert_eq!((end.code(), end.message()), (Code::Unavailable, "this edge goes away; attach again"));
     assert!(!shutdown.is_finished() && !slow.is_finished());
 

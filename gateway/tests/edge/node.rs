@@ -54,6 +54,7 @@ impl Echo {
 /// A running node. Dropping it cuts all its connections.
 pub struct Node {
     runtime: Option<tokio::runtime::Runtime>,
+    leave: Option<tokio::sync::oneshot::Sender<()>>,
     pub name: String,
     pub address: String,
     pub health: HealthReporter,
@@ -82,8 +83,8 @@ impl Node {
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(listener).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        Node::start(runtime, name, address, |router| {
-            Box::pin(router.serve_with_incoming(TcpListenerStream::new(listener)))
+        Node::start(runtime, name, address, |router, left| {
+            Box::pin(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), left))
         })
     }
 
@@ -94,8 +95,8 @@ impl Node {
         let _inside = runtime.enter();
         let listener = UnixListener::from_std(listener).unwrap();
         let address = format!("unix:{}", path.display());
-        Node::start(runtime, name, address, |router| {
-            Box::pin(router.serve_with_incoming(UnixListenerStream::new(listener)))
+        Node::start(runtime, name, address, |router, left| {
+            Box::pin(router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), left))
         })
     }
 
@@ -103,7 +104,7 @@ impl Node {
         runtime: tokio::runtime::Runtime,
         name: &str,
         address: String,
-        serve: impl FnOnce(Router) -> Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>,
+        serve: impl FnOnce(Router, Left) -> BoxFuture<(), tonic::transport::Error>,
     ) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         let service = Echoes { name: name.into(), ..Echoes::default() };
@@ -111,8 +112,18 @@ impl Node {
         let routes = Routes::new(health_service);
         let routes = Routes::from(routes.into_axum_router().fallback_service(service));
         let router = Server::builder().layer(tonic_web::GrpcWebLayer::new()).add_routes(routes);
-        runtime.spawn(serve(router));
-        Node { runtime: Some(runtime), name: name.into(), address, health, streams, calls, sent }
+        let (leave, left) = tokio::sync::oneshot::channel();
+        runtime.spawn(serve(router, Box::pin(async { left.await.unwrap_or_default() })));
+        Node {
+            runtime: Some(runtime),
+            leave: Some(leave),
+            name: name.into(),
+            address,
+            health,
+            streams,
+            calls,
+            sent,
+        }
     }
 
     pub fn streams(&self) -> usize {
@@ -137,6 +148,11 @@ impl Node {
         Paused { _going_on: going_on }
     }
 
+    /// As SIGTERM does: it takes nothing new, and carries on with what it has.
+    pub fn leave(&mut self) {
+        self.leave.take().unwrap().send(()).unwrap();
+    }
+
     /// As kill -9 does.
     pub fn kill(mut self) -> u16 {
         let port = self.address.rsplit(':').next().unwrap().parse().unwrap_or(0);
@@ -153,6 +169,7 @@ impl Drop for Node {
     }
 }
 
+type Left = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Router = tonic::transport::server::Router<
     tower::layer::util::Stack<tonic_web::GrpcWebLayer, tower::layer::util::Identity>,
 >;

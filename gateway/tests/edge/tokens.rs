@@ -1,7 +1,7 @@
 //! Who may call.
 
 use crate::{
-    client::{Client, LIST, SEND, claims, end_of, sign, token},
+    client::{Client, LIST, SEND, claims, sign, token},
     world::{NOW, SECRET, World, until},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -155,7 +155,7 @@ async fn a_stream_does_not_outlive_its_token() {
     world.pass(Duration::from_secs(60 + 30));
     stream.message().await.unwrap().unwrap();
     world.pass(Duration::from_secs(11));
-    let status = end_of(&mut stream).await;
+    let status = stream.end().await;
     assert_eq!(status.code(), Code::Unauthenticated);
     assert!(status.message().contains("expired"));
     until("the node's stream ends", async || world.nodes[0].streams() == 0).await;

@@ -72,6 +72,11 @@ impl World {
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
+
+    /// How often a node was passed over because its calls failed.
+    pub fn ejections(&self, node: &Node) -> f64 {
+        self.metric(&format!(r#"nexus_gateway_upstream_ejections_total{{upstream="{}"}}"#, node.address))
+    }
 }
 
 /// The defaults, on free ports.
@@ -95,14 +100,20 @@ pub fn assets() -> Assets {
         .with("/assets/index-DiwrgTda.js", "console.log(1)")
 }
 
-/// Waits until something is so. A minute is for ever.
+/// Waits until something is so.
 pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+    let waited = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    });
-    waited.await.unwrap_or_else(|_| panic!("not so after a minute: {what}"));
+    };
+    soon(what, waited).await;
+}
+
+/// Waits for what must come. A minute is for ever.
+pub async fn soon<T>(what: &str, comes: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(Duration::from_secs(60), comes).await;
+    waited.unwrap_or_else(|_| panic!("not so after a minute: {what}"))
 }
 
 /// Serves a key set over HTTPS.
