@@ -184,6 +184,25 @@ async fn a_node_that_passes_its_checks_and_fails_its_calls_is_passed_over_for_a_
 }
 
 #[tokio::test]
+async fn an_answer_between_two_failures_shows_that_a_node_works() {
+    let world = World::with(2, |config| {
+        (config.timeouts.call_s, config.upstream.eject_after, config.upstream.eject_s) = (1, 2, 3_600);
+    })
+    .await;
+    let client = Client::of(&world, "bob").await;
+    let home = client.call(SEND, "").await.unwrap().node;
+    let node = world.nodes.iter().find(|node| home.ends_with(&node.name)).unwrap();
+    for _ in 0..3 {
+        client.call(SEND, "silence").await.unwrap_err();
+        assert_eq!(client.call(SEND, "").await.unwrap().node, home);
+    }
+    assert_eq!(world.ejections(node), 0.0);
+    client.call(SEND, "silence").await.unwrap_err();
+    client.call(SEND, "silence").await.unwrap_err();
+    assert_eq!(world.ejections(node), 1.0);
+}
+
+#[tokio::test]
 async fn while_one_node_can_not_be_reached_the_next_is_tried() {
     // No check ever takes it out; only trying finds it dead.
     let mut world = World::with(3, |config| config.upstream.unhealthy_after = 1_000_000).await;
