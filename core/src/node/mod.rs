@@ -163,6 +163,7 @@ impl Node {
             conversations: conversations.clone(),
             clock,
             administrators: config.administrators(),
+            administrators_read: config.administrators_read,
             limits: config.limits.clone(),
             ids: Ids::new(chance),
         });

@@ -48,6 +48,9 @@ fn key(partition: &Partition) -> Key {
         Partition::Markers(place) => none(4, place.tenant.as_str(), place.conversation.to_string()),
         Partition::Directory(tenant) => none(5, tenant.as_str(), String::new()),
         Partition::Retention(tenant) => none(6, tenant.as_str(), String::new()),
+        Partition::Conversations(tenant, part) => {
+            (8, tenant.as_str().to_owned(), String::new(), 0, 0, i64::from(*part))
+        }
     }
 }
 
