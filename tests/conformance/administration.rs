@@ -158,6 +158,8 @@ pub async fn who_is_no_member_adds_and_removes(world: Arc<World>) {
     assert_eq!(root.call(request.clone()).await.receipt.unwrap(), receipt, "a retry appends nothing");
     let told = stream.events(&group, receipt.seq).await.last().unwrap().clone();
     assert_eq!((told.seq, &told.sender, &told.id), (receipt.seq, &root.user, &request.client_id));
+    let Some(v1::event::Body::MembersAdded(body)) = told.body else { panic!("{told:?}") };
+    assert_eq!(body.members.len(), 1, "by which clients count");
     let mut both = vec![(ann.user.clone(), Role::Owner), (bob.user.clone(), Role::Owner)];
     both.sort();
     assert_eq!(members(&root, &group).await, both, "who is a member stays as they are");

@@ -43,8 +43,8 @@ struct Trimmer<'a> {
 /// What an attempt to trim came to.
 enum Step {
     Done(Receipt),
-    /// It was refused, or may be done after all; the log ends here now.
-    Again(Tail),
+    /// It was refused, or may be done after all; the floor is this now.
+    Again(Seq),
     /// The log goes on elsewhere, and is to be looked at again.
     Elsewhere,
 }
@@ -61,7 +61,7 @@ impl Conversation {
             let trimmed = match self.trim_to(&mut turn, floor, &by).await? {
                 Step::Done(_) => true,
                 // By this batch or by another node's.
-                Step::Again(now) => now.floor().seq >= floor.seq,
+                Step::Again(now) => now >= floor.seq,
                 Step::Elsewhere => false,
             };
             if trimmed {
@@ -221,7 +221,7 @@ impl Conversation {
                     self.shared.cache.found(&self.place, moment, (&statics).into(), bucket);
                 }
                 self.publish_after_all(&tail, now.last_seq(), Vec::new()).await;
-                Ok(Step::Again(now))
+                Ok(Step::Again(now.floor().seq))
             }
         }
     }
