@@ -2,8 +2,9 @@
 //!
 //! - `config`: the one file and the environment. `logging`: the log of the process. `files`: how many may be open.
 //! - `serve`: core and edge, in one process or each in one of its own. `token`: tokens of development. `rebuild`: the views, anew.
-//! - `chat`: a chat in the terminal. `check`: whether a deployment keeps its promise.
+//! - `chat`: a chat in the terminal. `check`: whether a deployment keeps its promise. `admin`: administering it.
 
+mod admin;
 mod chat;
 mod check;
 mod config;
@@ -51,6 +52,8 @@ enum Command {
     Chat(chat::Options),
     /// Check that a running deployment keeps its promise: users write and listen, connections break, a judge counts.
     Check(check::Options),
+    /// Administer conversations: who is in them, how long they are kept, whether their logs are whole.
+    Admin(admin::Options),
     /// Print an example of the configuration file with every setting, its default and its environment variable.
     Config,
     /// Make every view anew from the log. Offline: stop the server first.
@@ -68,6 +71,7 @@ Start here:
   nexus chat --user bob         chat, in a second terminal
   nexus check                   whether the running server keeps its promise
   nexus token --user bob        a token, for grpcurl or a client of yours
+  nexus admin conversations     what there is, for those whom core.administrators names
   nexus config > nexus.toml     every setting, explained
   nexus core, nexus gateway     one process of a cluster; the same file serves both
 
@@ -104,6 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let command = match command {
         Command::Chat(options) => return chat::run(options),
         Command::Check(options) => return check::run(&options),
+        Command::Admin(options) => return admin::run(&options),
         other => other,
     };
     let role = match command {
@@ -113,7 +118,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let config = Config::read(arguments.config.as_deref(), role)?;
     match command {
-        Command::Config | Command::Chat(_) | Command::Check(_) => Ok(()),
+        Command::Config | Command::Chat(_) | Command::Check(_) | Command::Admin(_) => Ok(()),
         Command::Serve | Command::Core | Command::Gateway => {
             serve::run(config, arguments.config.as_deref(), role)
         }

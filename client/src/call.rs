@@ -94,6 +94,20 @@ calls! {
     AccountServiceClient.update_profile(UpdateProfileRequest) -> UpdateProfileResponse;
     AccountServiceClient.get_profiles(GetProfilesRequest) -> GetProfilesResponse;
 
+    AdminServiceClient.list_tenant_conversations(ListTenantConversationsRequest) -> ListTenantConversationsResponse;
+    AdminServiceClient.get_tenant_conversation(GetTenantConversationRequest in conversation_id)
+        -> GetTenantConversationResponse;
+    AdminServiceClient.list_conversation_members(ListConversationMembersRequest in conversation_id)
+        -> ListConversationMembersResponse;
+    AdminServiceClient.list_conversation_events(ListConversationEventsRequest in conversation_id)
+        -> ListConversationEventsResponse;
+    AdminServiceClient.add_conversation_members(AddConversationMembersRequest in conversation_id)
+        -> AddConversationMembersResponse;
+    AdminServiceClient.remove_conversation_members(RemoveConversationMembersRequest in conversation_id)
+        -> RemoveConversationMembersResponse;
+    AdminServiceClient.set_conversation_role(SetConversationRoleRequest in conversation_id)
+        -> SetConversationRoleResponse;
+    AdminServiceClient.trim_conversation(TrimConversationRequest in conversation_id) -> TrimConversationResponse;
     AdminServiceClient.get_retention(GetRetentionRequest) -> GetRetentionResponse;
     AdminServiceClient.set_retention(SetRetentionRequest) -> SetRetentionResponse;
 }

@@ -95,6 +95,12 @@ impl Client {
         self.0.failed_attempts.load(Ordering::Relaxed)
     }
 
+    /// A client id of now, for a request that is no [`Mutation`](crate::Mutation). One request has one id, however often it
+    /// is sent.
+    pub fn id(&self) -> String {
+        self.chance().id(self.server_time_ms())
+    }
+
     /// Calls the method that the request belongs to, and repeats it while that may help: it is safe for every
     /// method of the API. For changes with a client id see [`Client::send`].
     ///

@@ -88,6 +88,11 @@ pub struct Config {
     #[config(default = [], env = "NEXUS_CORE_ADMINISTRATORS", parse_env = confique::env::parse::list_by_comma)]
     pub administrators: Vec<String>,
 
+    /// Whether administrators may read the events of conversations of which they are no members
+    /// (AdminService.ListConversationEvents), with a reason that is logged.
+    #[config(default = false, env = "NEXUS_CORE_ADMINISTRATORS_READ")]
+    pub administrators_read: bool,
+
     /// Limits of requests.
     #[config(nested)]
     pub limits: Limits,

@@ -8,7 +8,7 @@ mod command;
 mod identity;
 mod plain;
 mod screen;
-mod text;
+pub mod text;
 
 pub use identity::LOCAL_CA;
 

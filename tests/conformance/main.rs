@@ -180,9 +180,32 @@ fn administered() -> Vec<(String, Test)> {
             retention_is_said_of_one_conversation,
             retention_has_bounds,
             nobody_else_administers,
+            who_is_no_member_adds_and_removes,
+            several_are_removed_at_once_or_not_at_all,
+            roles_have_no_bounds_for_administrators,
+            a_direct_conversation_keeps_its_two,
+            a_tenants_conversations_are_listed_once,
+            a_conversation_is_described,
+            a_log_is_trimmed_on_request,
         }
     };
-    tests.extend(of_methods(|method, state| is_administration(method) && state == State::Now));
+    tests.extend(of_methods(|method, state| {
+        is_administration(method) && method != READING && state == State::Now
+    }));
+    tests
+}
+
+/// The method that a deployment need not have.
+const READING: &str = "AdminService/ListConversationEvents";
+
+/// Those that need a deployment whose administrators may read what they are no members of.
+fn reading() -> Vec<(String, Test)> {
+    let mut tests = tests! {
+        administration {
+            a_log_is_read_for_a_reason,
+        }
+    };
+    tests.extend(of_methods(|method, _| method == READING));
     tests
 }
 
@@ -221,7 +244,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(AT_ONCE);
     let runtime = Arc::new(Builder::new_multi_thread().enable_all().build().unwrap());
     if arguments.list {
-        let tests = own().into_iter().chain(administered()).chain(all());
+        let tests = own().into_iter().chain(administered()).chain(reading()).chain(all());
         let trials = tests.map(|(name, _)| Trial::test(name, || Ok(()))).collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
@@ -230,6 +253,7 @@ fn main() -> ExitCode {
     for (tests, impossible, needed) in [
         (own(), world.own.is_none(), "needs limits of its own"),
         (administered(), world.administrator.is_none(), "needs NEXUS_ADMINISTRATOR"),
+        (reading(), !world.administrators_read, "needs NEXUS_ADMINISTRATORS_READ"),
     ] {
         for (name, test) in tests {
             let trial = trial(&runtime, &world, name, test).with_ignored_flag(impossible);

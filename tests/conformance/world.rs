@@ -21,6 +21,8 @@ pub struct World {
     pub own: Option<Server>,
     /// A user who administers every tenant, if there is one.
     pub administrator: Option<String>,
+    /// Whether they may read conversations of which they are no members.
+    pub administrators_read: bool,
     host: String,
     port: u16,
     ca: Option<Vec<u8>>,
@@ -57,6 +59,7 @@ impl World {
         settings.push(("NEXUS_GATEWAY_AUTH_ISSUER", "conformance".into()));
         settings.push(("NEXUS_GATEWAY_AUTH_AUDIENCE", "nexus".into()));
         settings.push(("NEXUS_CORE_ADMINISTRATORS", "*/root".into()));
+        settings.push(("NEXUS_CORE_ADMINISTRATORS_READ", "true".into()));
         let server = Server::start_with(settings.clone()).await;
         let ca = fs::read(server.folder.path().join("data/tls/ca.pem")).unwrap();
         let url = format!("https://localhost:{}", server.port);
@@ -77,10 +80,12 @@ impl World {
         let mut chance = StdRng::from_os_rng();
         let run = format!("{:06x}", chance.random::<u32>() & 0xff_ffff);
         let chance = Mutex::new(chance);
+        let reads = own.is_some() || env::var("NEXUS_ADMINISTRATORS_READ").is_ok_and(|value| value == "1");
         let mut world = Self {
             url,
             tokens,
             own,
+            administrators_read: reads && administrator.is_some(),
             administrator,
             host,
             port,

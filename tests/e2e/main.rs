@@ -1,6 +1,6 @@
 //! The program as its users run it: a real process, TLS, real clients; killed and started again.
 //!
-//! - [`server`]: the process. [`chat`], [`check`]: `nexus chat` and `nexus check`. [`durability`]: what survives it. [`talk`],
+//! - [`server`]: the process. [`chat`], [`check`], [`admin`]: the commands of these names. [`durability`]: what survives it. [`talk`],
 //!   [`witness`]: what was acknowledged and seen, and whether it holds.
 //! - [`start`], [`configuration`], [`directory`]: what its start says, and when it can't.
 //! - [`roles`]: edge and chat node in processes of their own.
@@ -10,6 +10,7 @@
 //! - [`documents`]: that what is written for operators is true.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
 mod certificate;
 mod chat;
 mod check;

@@ -72,7 +72,7 @@ fn help_teaches_the_commands_and_the_first_steps() {
         String::from_utf8(output.stdout).unwrap()
     };
     let said = help(&["--help"]);
-    for name in ["serve", "core", "gateway", "token", "chat", "check", "config", "rebuild"] {
+    for name in ["serve", "core", "gateway", "token", "chat", "check", "admin", "config", "rebuild"] {
         assert!(said.lines().any(|line| line.trim().split(' ').next() == Some(name)), "{name}: {said}");
         assert!(help(&[name, "--help"]).contains(&format!("Usage: nexus {name}")));
     }

@@ -300,12 +300,8 @@ impl ConversationService for Api {
         let full = rows.len() == size;
         let next_page_token =
             rows.last().filter(|_| full).map(|(user, _)| user.to_string()).unwrap_or_default();
-        let members = rows.into_iter().map(|(user, row)| v1::Member {
-            user: user.to_string(),
-            role: row.role,
-            since: row.from.last().copied().unwrap_or_default(),
-        });
-        Ok(Response::new(v1::ListMembersResponse { members: members.collect(), next_page_token, reflects }))
+        let members = rows.into_iter().map(|(user, row)| wire::member(&user, &row)).collect();
+        Ok(Response::new(v1::ListMembersResponse { members, next_page_token, reflects }))
     }
 
     async fn list_directory(

@@ -40,6 +40,8 @@ pub struct Api {
     pub clock: SharedClock,
     /// Who administers.
     pub administrators: Vec<admin::Administrator>,
+    /// Whether they read conversations of which they are no members.
+    pub administrators_read: bool,
     /// Limits of requests.
     pub limits: check::Limits,
     /// Makes ids.

@@ -4,7 +4,8 @@ use crate::{
     conversation::{
         Markers,
         history::Look,
-        rows::{MessageRow, Text},
+        rows::{Member, MessageRow, Text},
+        survey::Survey,
     },
     domain::{Event, Seq, User},
 };
@@ -49,6 +50,35 @@ fn message(seq: Seq, MessageRow { text, reactions }: MessageRow) -> v1::Message 
         pinned: text.pinned,
         thread_replies: text.replies,
         message_count: text.messages,
+    }
+}
+
+/// A member.
+pub fn member(user: &User, row: &Member) -> v1::Member {
+    v1::Member { user: user.to_string(), role: row.role, since: row.from.last().copied().unwrap_or_default() }
+}
+
+/// A conversation without anything of one user's own.
+pub fn surveyed(survey: &Survey) -> v1::Conversation {
+    let (about, head) = (&survey.about, &survey.head);
+    v1::Conversation {
+        id: survey.place.conversation.to_string(),
+        kind: about.kind,
+        title: about.title.clone(),
+        topic: about.topic.clone(),
+        visibility: about.visibility,
+        post_role: about.post_role,
+        slow_mode_seconds: about.slow_mode_seconds,
+        creator: about.creator.clone(),
+        created_at_ms: about.created_at,
+        member_count: about.members,
+        last_seq: head.last_seq,
+        message_count: head.messages,
+        last_at_ms: head.last_at,
+        floor: head.floor,
+        pinned: about.pinned.clone(),
+        reflects: head.last_seq,
+        ..Default::default()
     }
 }
 

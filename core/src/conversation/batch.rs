@@ -1,8 +1,9 @@
 //! A batch of commands: who waits for what, what is to become of each, and how they are answered.
 
 use super::{
-    command::{Command, CommandError, Receipt, Refusal},
+    command::{CommandError, Receipt, Refusal},
     fold::Change,
+    request::Request,
 };
 use crate::{domain::User, log::Entry, store::Dedupe};
 use nexus_proto::v1::event::Body;
@@ -11,9 +12,9 @@ use tokio::sync::oneshot;
 
 pub(super) type Answer = Result<Receipt, CommandError>;
 
-/// A command that waits for its answer.
+/// A request that waits for its answer.
 pub(super) struct Pending {
-    pub command: Command,
+    pub request: Request,
     pub digest: [u8; 32],
     pub answer: oneshot::Sender<Answer>,
 }
@@ -53,13 +54,17 @@ pub(super) fn answer(pending: Pending, what: Answer) {
 
 /// The first result of an id, if it is the same request.
 pub(super) fn answer_first(pending: Pending, first: Dedupe) {
-    let what = if first.digest == pending.digest {
-        Ok(Receipt { seq: first.seq, time_ms: first.time_ms })
-    } else {
-        let why = format!("was used for another request (seq {}): make a new one for new content", first.seq);
-        Err(Refusal::Invalid { field: "client_id", why }.into())
-    };
+    let what = first_result(&pending.digest, first);
     answer(pending, what);
+}
+
+/// What the second one of two requests with one id is told.
+pub(super) fn first_result(digest: &[u8; 32], first: Dedupe) -> Answer {
+    if first.digest == *digest {
+        return Ok(Receipt { seq: first.seq, time_ms: first.time_ms });
+    }
+    let why = format!("was used for another request (seq {}): make a new one for new content", first.seq);
+    Err(Refusal::Invalid { field: "client_id", why }.into())
 }
 
 pub(super) fn ahead(now: i64) -> Refusal {

@@ -75,7 +75,7 @@ impl Rules {
         Ok(Body::MembersAdded(body))
     }
 
-    fn room(&self, kind: ConversationKind, members: u32, more: usize) -> Result<(), Refusal> {
+    pub(super) fn room(&self, kind: ConversationKind, members: u32, more: usize) -> Result<(), Refusal> {
         let limit = match kind {
             ConversationKind::Channel => self.channel_members,
             _ => self.group_members,

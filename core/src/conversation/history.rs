@@ -4,6 +4,7 @@ use super::{
     Conversations, Fault, Head, Intervals, Refusal,
     cache::{Standing, Tail},
     rows::{self, About, Key, MessageRow, PART, seq_key},
+    survey,
     views::Views,
     writer::Conversation,
 };
@@ -11,7 +12,6 @@ use crate::{
     domain::{Event, Place, Seq, User},
     store::{Row, Rows, StoreError},
 };
-use bytes::Bytes;
 use nexus_proto::v1::{Covered, Role, Visibility};
 use std::sync::Arc;
 
@@ -355,20 +355,7 @@ impl Look {
         limit: usize,
     ) -> Result<(Vec<(User, rows::Member)>, Seq), ReadError> {
         let views = self.conversation.views(self.head.last_seq, self.head.floor).await?;
-        let mut members = Vec::new();
-        let mut from: Bytes = [after.as_bytes(), &[0]].concat().into();
-        while members.len() < limit {
-            let range = Rows::Range { from: from.clone(), to: None, down: false, limit: limit.max(100) };
-            let page = views.read_members(range).await?;
-            let Some(last) = page.last() else { break };
-            from = [&last.key[..], &[0]].concat().into();
-            for row in &page {
-                let user = std::str::from_utf8(&row.key).ok().and_then(|name| User::new(name).ok());
-                let member = rows::main_cell::<rows::Member>(Some(row))?.filter(|member| member.present());
-                members.extend(user.zip(member));
-            }
-        }
-        members.truncate(limit);
+        let members = survey::members(&views, after, limit).await?;
         Ok((members, views.folded()))
     }
 

@@ -1,9 +1,10 @@
 //! The aggregate: a conversation decides over its log, appends, and folds what was appended.
 //!
-//! - [`command`]: what somebody wants, and why it may be refused.
+//! - [`command`]: what somebody wants, and why it may be refused. [`request`]: by what right.
 //! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`], of which some are [`kept`].
 //!   All are pure.
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
+//! - [`tenancy`]: all conversations of a tenant. [`survey`]: one of them, whoever is a member.
 //! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
 //! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one; `folded`: its views and its tail.
 //! - [`history`]: reading the past, as the members may see it; `left`: as those who left may.
@@ -29,8 +30,11 @@ pub mod metrics;
 mod noticed;
 pub mod preferences;
 pub mod rebuild;
+pub mod request;
 pub mod retention;
 pub mod rows;
+pub mod survey;
+pub mod tenancy;
 mod trim;
 pub mod views;
 mod writer;
@@ -50,6 +54,7 @@ pub use list::{Markers, Which};
 pub use membership::{Interval, Intervals};
 use metrics::Metrics;
 use nexus_invariants::Invariant;
+pub use request::{Authority, Request};
 use rows::About;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -198,9 +203,10 @@ impl Conversations {
         conversation.clone()
     }
 
-    /// Decides a command, appends its event and answers where it stands. It is done even if the caller goes away.
-    pub async fn submit(&self, command: Command) -> Result<Receipt, CommandError> {
-        self.conversation(&command.place).submit(command).await
+    /// Decides a request, appends its events and answers where they begin. It is done even if the caller goes away.
+    pub async fn submit(&self, request: impl Into<Request>) -> Result<Receipt, CommandError> {
+        let request = request.into();
+        self.conversation(&request.command.place).submit(request).await
     }
 
     fn log(&self, place: &Place) -> log::Log {

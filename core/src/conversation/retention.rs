@@ -5,11 +5,11 @@
 //! conversations are being trimmed is written there before they are, so that a node that dies in between leaves work and no
 //! waste: `t` with the seq up to which they are.
 //!
-//! A pass goes through all conversations. What it trimmed, and what others left, it deletes a while later, when nobody
+//! A pass goes through all conversations, and enters those in their tenants that began before there was [`tenancy`]. What it trimmed, and what others left, it deletes a while later, when nobody
 //! reads any more who looked at the log before. One node does it at a time, as far as they see each other: the row of no
 //! tenant says when a pass was begun. Two at once do no harm; what one has done the other finds done.
 
-use super::{Conversations, Fault, Shared, list::row_of};
+use super::{Conversations, Fault, Shared, list::row_of, tenancy};
 use crate::{
     domain::{ConversationId, Place, Seq, Tenant},
     store::{Cell, Partition, Row, Rows, StoreError, Sync},
@@ -143,6 +143,7 @@ impl Conversations {
         let mut after = None;
         loop {
             let places = shared.store.places(after.as_ref(), PAGE).await?;
+            tenancy::enter_missing(&*shared.store, &places).await?;
             for place in &places {
                 if !tenants.contains_key(&place.tenant) {
                     if tenants.len() >= TENANTS {

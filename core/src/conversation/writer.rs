@@ -5,9 +5,11 @@ use super::{
     batch::{Answer, Pending, Plan, ahead, answer, answer_first},
     command::{Command, CommandError, Receipt, Refusal},
     directory,
-    fold::{Rows, touched},
+    fold::Rows,
     list,
+    request::Request,
     rows::Key,
+    tenancy,
     views::Views,
 };
 use crate::{
@@ -98,16 +100,16 @@ impl Conversation {
     }
 
     /// Queues a command and waits for its receipt. What is queued is done even if the caller goes away.
-    pub(super) async fn submit(self: &Arc<Self>, command: Command) -> Answer {
+    pub(super) async fn submit(self: &Arc<Self>, request: Request) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let digest = command.digest();
+        let digest = request.digest();
         {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             if queue.waiting.len() >= self.shared.settings.queue {
                 self.shared.metrics.queue_full.inc();
                 return Err(CommandError::Unknown("the conversation's queue is full".into()));
             }
-            queue.waiting.push_back(Pending { command, digest, answer });
+            queue.waiting.push_back(Pending { request, digest, answer });
             if !queue.driven {
                 queue.driven = true;
                 // Boxed, since a spawned future is moved, and this one is large.
@@ -169,10 +171,7 @@ impl Conversation {
         if batch.is_empty() {
             return Ok(());
         }
-        let keys: Vec<Key> = batch
-            .iter()
-            .flat_map(|p| touched(&p.command.sender, p.command.target, &p.command.body))
-            .collect();
+        let keys: Vec<Key> = batch.iter().flat_map(|pending| pending.request.touched()).collect();
         let mut rows = {
             let mut views = self.views.write().await;
             let views = self.loaded(&mut views).await?;
@@ -197,6 +196,9 @@ impl Conversation {
         }
         if !plan.joining.is_empty() {
             list::point(&*self.shared.store, &self.place, plan.joining.clone(), tail.last_seq() + 1).await?;
+        }
+        if tail.latest().is_none() {
+            tenancy::enter(&*self.shared.store, &self.place).await?;
         }
         directory::point(&*self.shared.store, &self.place, &plan.changes).await?;
         let timer = self.shared.metrics.append_seconds.start_timer();
@@ -223,8 +225,8 @@ impl Conversation {
                 let mut refused = Vec::new();
                 for (index, pending) in std::mem::take(batch).into_iter().enumerate() {
                     if let Some(dedupe) = seqs.remove(&index) {
-                        if let Some(id) = pending.command.id {
-                            turn.remember(&pending.command.sender, id, dedupe);
+                        if let Some(id) = pending.request.command.id {
+                            turn.remember(&pending.request.command.sender, id, dedupe);
                         }
                         answer(pending, Ok(Receipt { seq: dedupe.seq, time_ms: dedupe.time_ms }));
                     } else if let Some(refusal) = plan.refused.get(&index) {
@@ -267,11 +269,11 @@ impl Conversation {
         batch: &mut Vec<Pending>,
     ) -> Result<(), StoreError> {
         for pending in std::mem::take(batch) {
-            let Some(id) = pending.command.id else {
+            let Some(id) = pending.request.command.id else {
                 batch.push(pending);
                 continue;
             };
-            let sender = &pending.command.sender;
+            let sender = &pending.request.command.sender;
             let known = turn.remembered.get(&id).filter(|(by, _)| by == sender).map(|(_, dedupe)| *dedupe);
             let found = match known {
                 Some(dedupe) => Ok(Found::Event(dedupe)),
@@ -305,7 +307,7 @@ impl Conversation {
         Ok(())
     }
 
-    fn horizon(&self) -> std::time::Duration {
+    pub(super) fn horizon(&self) -> std::time::Duration {
         std::time::Duration::from_millis(self.shared.settings.log.horizon.age_ms.unsigned_abs())
     }
 
@@ -319,7 +321,7 @@ impl Conversation {
         let mut bytes = 0;
         let mut firsts: HashMap<(User, ClientId), usize> = HashMap::new();
         for (index, pending) in batch.iter().enumerate() {
-            let Command { sender, id, target, body, .. } = &pending.command;
+            let Command { sender, id, target, .. } = &pending.request.command;
             if plan.entries.len() as u64 >= room || bytes > self.shared.settings.batch_bytes {
                 break;
             }
@@ -333,34 +335,42 @@ impl Conversation {
                     continue;
                 }
             }
-            match self.shared.settings.rules.decide(rows, &pending.command, time_ms) {
+            let bodies = match pending.request.decide(&self.shared.settings.rules, rows, time_ms) {
+                Ok(bodies) => bodies,
                 Err(refusal) => {
                     plan.refused.insert(index, refusal);
+                    continue;
                 }
-                Ok(decided) => {
-                    messages += u64::from(matches!(body, Body::MessageSent(_)));
-                    let (kind, encoded) = encode_body(&decided);
-                    let event = Event {
-                        seq: tail.last_seq() + 1 + plan.entries.len() as Seq,
-                        id: *id,
-                        sender: sender.clone(),
-                        kind,
-                        time_ms,
-                        target: *target,
-                        messages,
-                        erased: false,
-                        body: encoded,
-                    };
-                    bytes += event.size();
-                    plan.note_members(&decided);
-                    plan.changes.extend(rows.fold(&event, &decided));
-                    let dedupe = Dedupe { seq: event.seq, time_ms, digest: pending.digest };
-                    plan.seqs.insert(index, dedupe);
-                    plan.entries.push(Entry { event, digest: pending.digest, floor: None });
-                    if let Some(id) = id {
-                        firsts.insert((sender.clone(), *id), index);
-                    }
+            };
+            if plan.entries.len() + bodies.len() > room as usize && !plan.entries.is_empty() {
+                // What belongs together comes into one bucket, which may become that much fuller; so it begins a batch.
+                break;
+            }
+            for (nth, decided) in bodies.into_iter().enumerate() {
+                messages += u64::from(matches!(decided, Body::MessageSent(_)));
+                let (kind, encoded) = encode_body(&decided);
+                let event = Event {
+                    seq: tail.last_seq() + 1 + plan.entries.len() as Seq,
+                    // A request's id stands for the first of its events.
+                    id: id.filter(|_| nth == 0),
+                    sender: sender.clone(),
+                    kind,
+                    time_ms,
+                    target: *target,
+                    messages,
+                    erased: false,
+                    body: encoded,
+                };
+                bytes += event.size();
+                plan.note_members(&decided);
+                plan.changes.extend(rows.fold(&event, &decided));
+                if nth == 0 {
+                    plan.seqs.insert(index, Dedupe { seq: event.seq, time_ms, digest: pending.digest });
                 }
+                plan.entries.push(Entry { event, digest: pending.digest, floor: None });
+            }
+            if let Some(id) = id {
+                firsts.insert((sender.clone(), *id), index);
             }
         }
         plan
@@ -384,14 +394,14 @@ impl Conversation {
 
     /// A retry of what was appended once gets the first result, whatever would be decided about it now.
     async fn refuse_one(&self, tail: &Tail, pending: Pending, refusal: Refusal) -> Result<(), StoreError> {
-        let first = match pending.command.id {
-            Some(id) => self.log.find_open(tail, &pending.command.sender, id).await,
+        let first = match pending.request.command.id {
+            Some(id) => self.log.find_open(tail, &pending.request.command.sender, id).await,
             None => Ok(None),
         };
         match first {
             Ok(Some(dedupe)) => {
-                if let Some(id) = pending.command.id {
-                    self.watch_retry(&pending.command.sender, id, &dedupe).await;
+                if let Some(id) = pending.request.command.id {
+                    self.watch_retry(&pending.request.command.sender, id, &dedupe).await;
                 }
                 self.shared.cache.ends(&self.place, dedupe.seq);
                 answer_first(pending, dedupe);

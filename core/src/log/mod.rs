@@ -3,7 +3,7 @@
 //! - [`tail`]: where the log ends.
 //! - [`append`]: sealing, opening, appending: one conditional batch at a time.
 //! - [`dedupe`]: what became of a client id, in the open bucket and in closed ones.
-//! - [`read`]: events across buckets.
+//! - [`read`]: events across buckets. [`size`]: how much it holds.
 //! - [`trim`]: the beginning, where it is too old to be kept.
 //!
 //! Correctness never depends on who appends: every batch has the condition that the log still ends where its maker
@@ -12,12 +12,14 @@
 pub mod append;
 pub mod dedupe;
 pub mod read;
+pub mod size;
 pub mod tail;
 pub mod trim;
 
 pub use append::{Appended, Entry};
 pub use dedupe::{Found, Horizon};
 pub use tail::Tail;
+pub use trim::Goes;
 
 use crate::{
     clock::SharedClock,

@@ -9,6 +9,24 @@ use crate::{
 /// Buckets that are dropped between two looks at the index.
 const PAGE: usize = 100;
 
+/// Which closed buckets may go.
+#[derive(Debug, Clone, Copy)]
+pub enum Goes {
+    /// Those whose events all are before a time, Unix milliseconds.
+    Before(i64),
+    /// Those whose events all are at or below a seq and before a time, Unix milliseconds.
+    Through(Seq, i64),
+}
+
+impl Goes {
+    fn takes(self, statics: &Statics) -> bool {
+        match self {
+            Goes::Before(time_ms) => statics.last_at < time_ms,
+            Goes::Through(seq, time_ms) => statics.last_seq <= seq && statics.last_at < time_ms,
+        }
+    }
+}
+
 impl Log {
     /// Whether anything of the log is so old that it may go: a look that changes nothing.
     pub async fn is_old(&self, before_ms: i64) -> Result<bool, StoreError> {
@@ -18,9 +36,9 @@ impl Log {
         Ok(oldest.is_some_and(|oldest| oldest.last_at < before_ms) && !is_bare(latest.last_seq, latest.floor))
     }
 
-    /// Up to where the log may be trimmed, if further than it is: all closed buckets whose events all are before a time.
-    /// The last one is closed for that if it is so old. Returns the end as it is then.
-    pub async fn trimmable(&self, tail: Tail, before_ms: i64) -> Result<(Tail, Option<Floor>), StoreError> {
+    /// Up to where the log may be trimmed, if further than it is. The last bucket is closed for that if it may go whole.
+    /// Returns the end as it is then.
+    pub async fn trimmable(&self, tail: Tail, goes: Goes) -> Result<(Tail, Option<Floor>), StoreError> {
         let mut found = None;
         if is_bare(tail.last_seq(), tail.floor()) {
             return Ok((tail, None));
@@ -29,14 +47,14 @@ impl Log {
         while first < tail.first {
             let statics = self.store.statics(&self.bucket(first), Read::Quorum).await?;
             let statics = statics.ok_or_else(|| self.broken("there is no bucket", first))?;
-            if !statics.closed || statics.last_at >= before_ms {
+            if !statics.closed || !goes.takes(&statics) {
                 break;
             }
             found = Some(floor_after(&statics));
             first = statics.last_seq + 1;
         }
         match tail.opened {
-            Some(open) if first == tail.first && open.last_at < before_ms => {
+            Some(open) if first == tail.first && goes.takes(&open) => {
                 let now = self.seal(first, open).await?;
                 // Not if somebody appended to it meanwhile, even if it is closed by now.
                 let sealed =

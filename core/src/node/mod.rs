@@ -167,6 +167,7 @@ impl Node {
             accounts,
             clock,
             administrators: config.administrators(),
+            administrators_read: config.administrators_read,
             limits: config.limits.clone(),
             ids: Ids::new(chance),
         });

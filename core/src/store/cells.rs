@@ -32,6 +32,8 @@ pub enum Partition {
     /// How long a tenant's conversations are kept, and which of them are being trimmed. Of no tenant (the name that sorts
     /// before all others): who looked through all of them last.
     Retention(Tenant),
+    /// A part of a tenant's conversations, of which no other partition tells whether they are there.
+    Conversations(Tenant, u8),
 }
 
 /// A cell to write.

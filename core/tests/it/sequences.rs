@@ -66,6 +66,7 @@ fn partitions() -> impl Strategy<Value = Partition> {
         select(vec!["a", "ab"]).prop_map(|name| Partition::Memberships(user("t"), user(name))),
         places().prop_map(Partition::Markers),
         select(vec!["t", "ta"]).prop_map(|name| Partition::Directory(user(name))),
+        (select(vec!["t", "ta"]), 0..2u8).prop_map(|(name, part)| Partition::Conversations(user(name), part)),
     ]
 }
 

@@ -89,6 +89,50 @@ impl Stage {
                 let retention = Some(v1::Retention { days: 30 });
                 (self.root.as_ref()?, encoded(v1::SetRetentionRequest { conversation_id, retention }))
             }
+            "AdminService/ListTenantConversations" => {
+                let (page_token, user) = (String::new(), ann.user.clone());
+                let kind = v1::ConversationKind::Group as i32;
+                let request = v1::ListTenantConversationsRequest {
+                    kind,
+                    user,
+                    orphaned: false,
+                    page_size: 5,
+                    page_token,
+                };
+                (self.root.as_ref()?, encoded(request))
+            }
+            "AdminService/GetTenantConversation" => {
+                (self.root.as_ref()?, encoded(v1::GetTenantConversationRequest { conversation_id }))
+            }
+            "AdminService/ListConversationMembers" => {
+                let (page_size, page_token) = (5, "a".to_owned());
+                let request = v1::ListConversationMembersRequest { conversation_id, page_size, page_token };
+                (self.root.as_ref()?, encoded(request))
+            }
+            "AdminService/ListConversationEvents" => {
+                let (after_seq, limit, reason) = (0, 5, "an inquiry".to_owned());
+                let request = v1::ListConversationEventsRequest { conversation_id, after_seq, limit, reason };
+                (self.root.as_ref()?, encoded(request))
+            }
+            "AdminService/AddConversationMembers" => {
+                let members = vec![v1::MemberRole { user: eve, role: Role::Owner as i32 }];
+                let request = v1::AddConversationMembersRequest { conversation_id, client_id, members };
+                (self.root.as_ref()?, encoded(request))
+            }
+            "AdminService/RemoveConversationMembers" => {
+                let users = vec![self.bob.user.clone(), eve];
+                let request = v1::RemoveConversationMembersRequest { conversation_id, client_id, users };
+                (self.root.as_ref()?, encoded(request))
+            }
+            "AdminService/SetConversationRole" => {
+                let (user, role) = (ann.user.clone(), Role::Reader as i32);
+                let request = v1::SetConversationRoleRequest { conversation_id, client_id, user, role };
+                (self.root.as_ref()?, encoded(request))
+            }
+            "AdminService/TrimConversation" => {
+                let request = v1::TrimConversationRequest { conversation_id, client_id, through: seq };
+                (self.root.as_ref()?, encoded(request))
+            }
             "ConversationService/CreateConversation" => {
                 let members = vec![v1::MemberRole { user: eve, role: Role::Reader as i32 }];
                 (
@@ -256,6 +300,7 @@ impl Stage {
             // Without a conversation it is about the tenant.
             | "AdminService/GetRetention"
             | "AdminService/SetRetention"
+            | "AdminService/ListTenantConversations"
             | "ConversationService/ListConversations"
             | "ConversationService/ListDirectory"
             | "PresenceService/GetPresence"

@@ -49,6 +49,9 @@ fn key(partition: &Partition) -> Key {
         Partition::Directory(tenant) => none(5, tenant.as_str(), String::new()),
         Partition::Retention(tenant) => none(6, tenant.as_str(), String::new()),
         Partition::Account(tenant, user) => none(9, tenant.as_str(), user.as_str().to_owned()),
+        Partition::Conversations(tenant, part) => {
+            (8, tenant.as_str().to_owned(), String::new(), 0, 0, i64::from(*part))
+        }
     }
 }
 

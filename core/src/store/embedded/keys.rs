@@ -91,6 +91,7 @@ pub fn partition(partition: &Partition) -> Vec<u8> {
         Partition::Directory(tenant) => key.bytes(&[5]).name(tenant),
         Partition::Retention(tenant) => key.bytes(&[6]).name(tenant),
         Partition::Account(tenant, user) => key.bytes(&[9]).name(tenant).name(user),
+        Partition::Conversations(tenant, part) => key.bytes(&[8]).name(tenant).bytes(&[*part]),
     }
     .0
 }

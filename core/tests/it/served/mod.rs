@@ -3,8 +3,10 @@
 //! - [`world`]: the node, and people who call it.
 //! - [`methods`]: the table of methods in docs/api.md is true.
 //! - [`preferences`], [`directory`], [`slow_mode`], [`retention`], [`profiles`]: what they say. [`bounds`]: the ends of ranges.
+//! - [`administration`]: what administrators change, over restarts and passes of retention.
 //! - [`limits`]: those that an operator sets are in force, and shown.
 
+mod administration;
 mod bounds;
 mod directory;
 mod limits;

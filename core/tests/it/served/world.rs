@@ -43,7 +43,7 @@ const NOON: i64 = 1_790_000_000_000;
 pub struct World {
     pub channel: Channel,
     clock: Arc<Still>,
-    config: Config,
+    pub config: Config,
     ids: AtomicU64,
     node: Option<Node>,
     _folder: TempDir,
