@@ -4,6 +4,8 @@
 //! - [`decide`]: whether it is allowed. [`fold`]: what an event does to the views' [`rows`], of which some are [`kept`].
 //!   All are pure.
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
+//! - [`invitation`]: what invitations are, and who joins by them. [`invited`]: reading them; [`received`]: those that name
+//!   a user.
 //! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
 //! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one; `folded`: its views and its tail.
 //! - [`history`]: reading the past, as the members may see it; `left`: as those who left may.
@@ -21,6 +23,8 @@ pub mod directory;
 pub mod fold;
 mod folded;
 pub mod history;
+pub mod invitation;
+pub mod invited;
 pub mod kept;
 mod left;
 pub mod list;
@@ -29,6 +33,7 @@ pub mod metrics;
 mod noticed;
 pub mod preferences;
 pub mod rebuild;
+pub mod received;
 pub mod retention;
 pub mod rows;
 mod trim;

@@ -30,6 +30,8 @@ pub enum Partition {
     /// How long a tenant's conversations are kept, and which of them are being trimmed. Of no tenant (the name that sorts
     /// before all others): who looked through all of them last.
     Retention(Tenant),
+    /// Invitations that name a user.
+    Received(Tenant, User),
 }
 
 /// A cell to write.

@@ -1,5 +1,6 @@
 //! Conversations over the real embedded store: what a sender and a reader notice.
 
+mod invitations;
 mod rebuild;
 
 use nexus_core::{

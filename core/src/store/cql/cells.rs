@@ -48,6 +48,7 @@ fn key(partition: &Partition) -> Key {
         Partition::Markers(place) => none(4, place.tenant.as_str(), place.conversation.to_string()),
         Partition::Directory(tenant) => none(5, tenant.as_str(), String::new()),
         Partition::Retention(tenant) => none(6, tenant.as_str(), String::new()),
+        Partition::Received(tenant, user) => none(7, tenant.as_str(), user.as_str().to_owned()),
     }
 }
 

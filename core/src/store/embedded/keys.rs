@@ -90,6 +90,7 @@ pub fn partition(partition: &Partition) -> Vec<u8> {
         Partition::Markers(place) => key.bytes(&[4]).place(place),
         Partition::Directory(tenant) => key.bytes(&[5]).name(tenant),
         Partition::Retention(tenant) => key.bytes(&[6]).name(tenant),
+        Partition::Received(tenant, user) => key.bytes(&[7]).name(tenant).name(user),
     }
     .0
 }

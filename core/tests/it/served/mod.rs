@@ -2,11 +2,12 @@
 //!
 //! - [`world`]: the node, and people who call it.
 //! - [`methods`]: the table of methods in docs/api.md is true.
-//! - [`preferences`], [`directory`], [`slow_mode`], [`retention`]: what they say. [`bounds`]: the ends of ranges.
+//! - [`preferences`], [`directory`], [`slow_mode`], [`retention`], [`invitations`]: what they say. [`bounds`]: the ends of ranges.
 //! - [`limits`]: those that an operator sets are in force, and shown.
 
 mod bounds;
 mod directory;
+mod invitations;
 mod limits;
 mod methods;
 mod preferences;

@@ -94,6 +94,8 @@ pub async fn partitions_are_apart(store: &dyn Store, promises: Promises) {
         Partition::Retention(user("t")),
         Partition::Retention(user("ta")),
         Partition::Retention(Name::lowest()),
+        Partition::Received(user("t"), user("a")),
+        Partition::Received(user("t"), user("ab")),
         Partition::Memberships(user("t"), user("a")),
         Partition::Memberships(user("t"), user("ab")),
         Partition::Memberships(user("ta"), user("b")),
