@@ -3,7 +3,8 @@
 //!
 //! - [`fate`]: chance, time, weather and the trace. [`gate`]: a node's life and death. [`trouble`]: what lasts for a while.
 //! - [`store`], [`bus`]: the models, with their anomalies. [`node`]: a real node over them.
-//! - [`phone`]: who writes. [`device`]: who listens. [`reader`]: who looks things up. [`fold`]: the plain fold of a log.
+//! - [`phone`]: who writes. [`device`]: who listens. [`reader`]: who looks things up. [`fold`]: the plain fold of a log;
+//!   [`invited`]: of its invitations.
 //! - [`world`]: one simulation. [`rare`]: what it came to. [`cases`], [`outages`], [`retention`]: single stories.
 //!   [`noticed`]: what nodes notice themselves of a damaged store. - here: many simulations.
 //!
@@ -47,6 +48,7 @@ mod device;
 mod fate;
 mod fold;
 mod gate;
+mod invited;
 mod node;
 mod noticed;
 mod outages;

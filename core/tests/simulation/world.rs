@@ -4,6 +4,7 @@ use crate::{
     device::Device,
     fate::{Fate, Skewed},
     fold::Plain,
+    invited,
     node::{Makings, Node, Slot, tight},
     phone::{Asked, Phone},
     rare::Rare,
@@ -361,6 +362,7 @@ impl World {
             self.compare_buckets(place, &fold);
             for slot in 0..self.slots.len() {
                 let node = self.start(slot);
+                invited::compare(self, &node, place, &fold).await;
                 for user in USERS {
                     let answered = reader::looks(self, &node, place, user).await;
                     self.served(answered, || format!("{} doesn't answer", node.name));
