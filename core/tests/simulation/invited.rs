@@ -3,14 +3,17 @@
 use crate::{
     fold::Plain,
     node::Node,
+    phone::Phone,
+    rare::Rare,
     world::{USERS, World, name},
 };
 use nexus_core::{
     conversation::invitation::Invitation,
-    domain::{Event, Place, Seq},
+    domain::{Event, Kind, Place, Seq},
 };
-use nexus_proto::v1::{InvitationCreated, InvitationEnded, Role, event::Body};
+use nexus_proto::v1::{InvitationCreated, InvitationEnded, MemberRole, MembersAdded, Role, event::Body};
 use std::{collections::BTreeSet, sync::Arc};
+use tokio::{task::JoinSet, time::sleep};
 
 /// An invitation.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -99,10 +102,73 @@ impl Plain {
     }
 }
 
+/// A link that lets in one, or two, and more who want to come in by it at once.
+pub async fn rush(world: Arc<World>) {
+    let place = world.places[0].clone();
+    let (role, max_uses) = (Role::Member as i32, 1 + world.fate.below(2) as u32);
+    let link = InvitationCreated { role, max_uses, secret_sha256: vec![7; 32], ..Default::default() };
+    Phone::new(world.clone(), "ann").does(&place, 0, Body::InvitationCreated(link)).await;
+    let log = world.model.log(&place);
+    let Some(made) = log.iter().rfind(|event| event.kind == Kind::InvitationCreated) else { return };
+    let (target, mut all) = (made.seq, JoinSet::new());
+    for user in ["dee", "eve", "dee", "eve", "bob"] {
+        let (mut phone, place, pause) =
+            (Phone::new(world.clone(), user), place.clone(), world.fate.ms(0..500));
+        let world = world.clone();
+        all.spawn(async move {
+            sleep(pause).await;
+            phone.does(&place, target, accepts(user)).await;
+            for _ in 0..world.fate.below(4) {
+                sleep(world.fate.ms(0..2000)).await;
+                let (target, body) = whim(&world, &place, user);
+                phone.does(&place, target, body).await;
+            }
+        });
+    }
+    all.join_all().await;
+}
+
+fn accepts(user: &str) -> Body {
+    let members = vec![MemberRole { user: user.into(), role: 0 }];
+    Body::MembersAdded(MembersAdded { members })
+}
+
+/// To invite, or to do something with one of the last invitations, if there is any.
+fn whim(world: &World, place: &Place, user: &str) -> (Seq, Body) {
+    let (fate, log) = (&world.fate, world.model.log(place));
+    let made: Vec<Seq> =
+        log.iter().filter(|event| event.kind == Kind::InvitationCreated).map(|event| event.seq).collect();
+    let target = if made.is_empty() { 1 } else { made[made.len() - 1 - fate.below(made.len().min(3))] };
+    match fate.below(10) {
+        0..4 => {
+            let mut users =
+                [USERS[fate.below(USERS.len())], user].map(str::to_owned)[..fate.below(3)].to_vec();
+            users.dedup();
+            let link = users.is_empty();
+            let soon = if fate.percent(30) { fate.now_ms() + 1000 * fate.below(60) as i64 } else { 0 };
+            let body = InvitationCreated {
+                role: Role::Member as i32,
+                secret_sha256: if link { vec![7; 32] } else { Vec::new() },
+                max_uses: if link { fate.below(3) as u32 } else { 0 },
+                users,
+                expires_at_ms: soon,
+                note: String::new(),
+            };
+            (0, Body::InvitationCreated(body))
+        }
+        4..7 => (target, accepts(user)),
+        7..9 => (target, Body::InvitationEnded(InvitationEnded { user: user.into() })),
+        _ => (target, Body::InvitationEnded(InvitationEnded { user: String::new() })),
+    }
+}
+
 /// Compares what a node serves of a conversation's invitations with the fold of its log.
 pub async fn compare(world: &Arc<World>, node: &Node, place: &Place, fold: &Plain) {
     let ann = name(USERS[0]);
     for (seq, invited) in &fold.invitations {
+        if invited.max_uses > 0 && invited.used_up() {
+            world.fate.saw(Rare::InvitationUsedUp);
+        }
         let found = node.conversations.invitation(place, *seq, &ann).await.unwrap();
         let same = found.as_ref().is_some_and(|found| invited.is(&found.invitation));
         world.served(same, || format!("invitation {seq} is {invited:?}, and served as {found:?}"));

@@ -82,7 +82,8 @@ fn run(seed: u64, seen: &Seen) -> Result<u64, String> {
         let fate = Fate::new(seed);
         let nodes = 1 + fate.below(3);
         let world = World::new(fate.clone(), nodes);
-        world.run().await.map_err(|why| {
+        // In every fifth there are invitations, so that the others go on as before there were any.
+        world.run(seed.is_multiple_of(5)).await.map_err(|why| {
             let lines = fate.last_lines(number("NEXUS_LINES").map_or(SHOWN, |lines| lines as usize));
             format!(
                 "{lines}\n\nseed {seed}: {why}\n\nTo see it again, with more of the trace:\n    NEXUS_SEED={seed} \

@@ -11,7 +11,7 @@ use crate::{
 };
 use nexus_core::{
     conversation::{Command, CommandError, Receipt, Refusal, Which},
-    domain::{ClientId, Kind, Place, Seq},
+    domain::{ClientId, Place, Seq},
 };
 use nexus_proto::v1::{self, MemberRole, Role, event::Body};
 use rand::RngCore as _;
@@ -89,8 +89,7 @@ impl Phone {
         let text = |text: String| Some(v1::Content { text, ..Default::default() });
         let other = USERS[fate.below(USERS.len())];
         match fate.below(100) {
-            0..6 => self.whim_of_invitations(place),
-            6..45 => {
+            0..45 => {
                 let content = text("x".repeat(1 + fate.below(120)));
                 let thread = if fate.percent(10) { any() } else { 0 };
                 (0, Body::MessageSent(v1::MessageSent { content, thread, reply_to: 0 }))
@@ -119,40 +118,6 @@ impl Phone {
                 let title = Some(format!("title {}", fate.below(1000)));
                 (0, Body::ConversationChanged(v1::ConversationChanged { title, ..Default::default() }))
             }
-        }
-    }
-
-    /// To invite, mostly by the last invitation that there is to join, or to have nothing more to do with it.
-    fn whim_of_invitations(&self, place: &Place) -> (Seq, Body) {
-        let fate = &self.world.fate;
-        let log = self.world.model.log(place);
-        let made: Vec<Seq> =
-            log.iter().filter(|event| event.kind == Kind::InvitationCreated).map(|event| event.seq).collect();
-        let target = if made.is_empty() { 1 } else { made[made.len() - 1 - fate.below(made.len().min(3))] };
-        match fate.below(10) {
-            0..3 => {
-                let users = [USERS[fate.below(USERS.len())], self.user].map(str::to_owned);
-                let mut users = users[..fate.below(3)].to_vec();
-                users.dedup();
-                let link = users.is_empty();
-                let expires_at_ms =
-                    if fate.percent(30) { fate.now_ms() + 1000 * fate.below(60) as i64 } else { 0 };
-                let body = v1::InvitationCreated {
-                    role: Role::Member as i32,
-                    secret_sha256: if link { vec![7; 32] } else { Vec::new() },
-                    max_uses: if link { fate.below(3) as u32 } else { 0 },
-                    users,
-                    expires_at_ms,
-                    note: String::new(),
-                };
-                (0, Body::InvitationCreated(body))
-            }
-            3..7 => {
-                let members = vec![MemberRole { user: self.user.into(), role: 0 }];
-                (target, Body::MembersAdded(v1::MembersAdded { members }))
-            }
-            7..9 => (target, Body::InvitationEnded(v1::InvitationEnded { user: self.user.into() })),
-            _ => (target, Body::InvitationEnded(v1::InvitationEnded { user: String::new() })),
         }
     }
 
