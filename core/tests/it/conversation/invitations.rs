@@ -160,6 +160,22 @@ async fn a_member_takes_none_of_its_uses() {
 }
 
 #[tokio::test]
+async fn a_full_conversation_takes_no_use() {
+    let mut settings = Settings::default();
+    settings.rules.group_members = 2;
+    let world = World::new(settings);
+    let node = world.node();
+    node.does(created(&world, &["bob"])).await;
+    let seq = node.does(invites(&world, "ann", link(1))).await.seq;
+    let full = node.refuses(accepts(&world, "eve", seq)).await;
+    assert!(matches!(full, Refusal::Full { limit: 2, .. }), "{full:?}");
+    assert_eq!(node.invitation(seq).await.unwrap().uses, 0);
+    let left = Body::MemberRemoved(v1::MemberRemoved { user: "bob".into() });
+    node.does(acts("bob", world.id(), 0, left)).await;
+    node.does(accepts(&world, "eve", seq)).await;
+}
+
+#[tokio::test]
 async fn so_many_are_open_at_once_and_time_makes_room() {
     let world = World::new(Settings::default());
     let node = world.node();
