@@ -96,6 +96,7 @@ impl State {
             }
             Command::Direct(user) => vec![Effect::Ask(Ask::Direct(user))],
             Command::Join(title) => vec![Effect::Ask(Ask::Channel(title))],
+            Command::Invitations => vec![Effect::Ask(Ask::Invitations)],
             Command::Search(what) => {
                 self.search = what.to_lowercase();
                 self.find(Way::Back);
