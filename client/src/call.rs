@@ -4,8 +4,9 @@ use std::future::Future;
 use nexus_proto::v1::{
     self, account_service_client::AccountServiceClient, admin_service_client::AdminServiceClient,
     conversation_service_client::ConversationServiceClient, history_service_client::HistoryServiceClient,
-    marker_service_client::MarkerServiceClient, message_service_client::MessageServiceClient,
-    presence_service_client::PresenceServiceClient, stream_service_client::StreamServiceClient,
+    invitation_service_client::InvitationServiceClient, marker_service_client::MarkerServiceClient,
+    message_service_client::MessageServiceClient, presence_service_client::PresenceServiceClient,
+    stream_service_client::StreamServiceClient,
 };
 use tonic::{Request, Response, Status};
 
@@ -88,6 +89,18 @@ calls! {
     PresenceServiceClient.set_typing(SetTypingRequest in conversation_id) -> SetTypingResponse;
     PresenceServiceClient.set_presence(SetPresenceRequest) -> SetPresenceResponse;
     PresenceServiceClient.get_presence(GetPresenceRequest) -> GetPresenceResponse;
+
+    InvitationServiceClient.create_invitation(CreateInvitationRequest in conversation_id)
+        -> CreateInvitationResponse;
+    InvitationServiceClient.list_invitations(ListInvitationsRequest in conversation_id) -> ListInvitationsResponse;
+    InvitationServiceClient.list_received_invitations(ListReceivedInvitationsRequest)
+        -> ListReceivedInvitationsResponse;
+    InvitationServiceClient.get_invitation(GetInvitationRequest) -> GetInvitationResponse;
+    InvitationServiceClient.accept_invitation(AcceptInvitationRequest) -> AcceptInvitationResponse;
+    InvitationServiceClient.decline_invitation(DeclineInvitationRequest in conversation_id)
+        -> DeclineInvitationResponse;
+    InvitationServiceClient.revoke_invitation(RevokeInvitationRequest in conversation_id)
+        -> RevokeInvitationResponse;
 
     StreamServiceClient.add_cursors(AddCursorsRequest) -> AddCursorsResponse;
 

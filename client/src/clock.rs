@@ -76,6 +76,13 @@ impl Chance {
         uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid().to_string()
     }
 
+    /// The secret of a link.
+    pub(crate) fn secret(&self) -> Vec<u8> {
+        let mut secret = vec![0; 32];
+        lock(&self.0).fill_bytes(&mut secret);
+        secret
+    }
+
     /// Anything from nothing to `most`.
     pub(crate) fn up_to(&self, most: Duration) -> Duration {
         most.mul_f64(lock(&self.0).random::<f64>())

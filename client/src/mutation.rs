@@ -20,7 +20,7 @@ macro_rules! mutations {
                 match self {$(Self::$name(request) => &request.client_id,)*}
             }
 
-            /// The conversation that it changes; None when it creates one.
+            /// The conversation that it changes; None when it creates one, or joins by an invitation.
             pub fn conversation_id(&self) -> Option<&str> {
                 match self {$(Self::$name(_request) => None $(.or(Some(_request.$conversation.as_str())))?,)*}
             }
@@ -54,12 +54,16 @@ mutations! {
     "12" SetRole(SetRoleRequest) conversation_id;
     "13" JoinConversation(JoinConversationRequest) conversation_id;
     "14" LeaveConversation(LeaveConversationRequest) conversation_id;
+    "15" CreateInvitation(CreateInvitationRequest) conversation_id;
+    "16" AcceptInvitation(AcceptInvitationRequest);
+    "17" DeclineInvitation(DeclineInvitationRequest) conversation_id;
+    "18" RevokeInvitation(RevokeInvitationRequest) conversation_id;
 }
 
 /// What callers have stored: fields may be added, never changed.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Record {
-    #[prost(oneof = "Mutation", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "Mutation", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
     pub mutation: Option<Mutation>,
     /// Why it is not sent by itself any more.
     #[prost(string, tag = "31")]
@@ -109,8 +113,10 @@ impl PendingSend {
 pub struct Sent {
     /// Where its event stands.
     pub receipt: v1::Receipt,
-    /// The conversation that it created.
+    /// The conversation that it created, or joined by an invitation.
     pub conversation: Option<v1::Conversation>,
+    /// The token of the link that it made.
+    pub token: String,
     /// It was beyond the retry horizon, and found in the history.
     pub found_in_history: bool,
 }

@@ -1,5 +1,7 @@
 //! Sending a change: the id is made once, and the outcome is found out.
-use nexus_proto::v1::{Event, ListEventsRequest, Receipt, list_events_request::Anchor};
+use nexus_proto::v1::{
+    Event, GetConversationRequest, ListEventsRequest, Receipt, list_events_request::Anchor,
+};
 use tonic::{Code, Status};
 
 use crate::{
@@ -16,11 +18,17 @@ const CLOCK_TOLERANCE_MS: i64 = 10 * 60 * 1000;
 const SEARCH_PAGES: usize = 1_000;
 
 impl Client {
-    /// Gives a change its id, from the server's time: do this when it is about to be sent for the first time,
+    /// Gives a change its id, and a link its secret, if it has none, from the server's time: do this when it is about to be sent for the first time,
     /// store the result, then [`send`](Self::send) it.
     pub fn prepare(&self, mutation: impl Into<Mutation>) -> PendingSend {
         let mut mutation = mutation.into();
         mutation.set_client_id(self.chance().id(self.server_time_ms()));
+        if let Mutation::CreateInvitation(link) = &mut mutation
+            && link.users.is_empty()
+            && link.secret.is_empty()
+        {
+            link.secret = self.chance().secret();
+        }
         PendingSend { mutation, uncertain: false }
     }
 
@@ -46,6 +54,19 @@ impl Client {
                 let answer = self.call(request.clone()).await?;
                 Ok(Sent { conversation: answer.conversation, ..sent(answer.receipt) })
             }
+            Mutation::CreateInvitation(request) => {
+                let answer = self.call(request.clone()).await?;
+                Ok(Sent { token: answer.token, ..sent(answer.receipt) })
+            }
+            Mutation::AcceptInvitation(request) => {
+                let answer = self.call(request.clone()).await?;
+                let joined = GetConversationRequest { conversation_id: answer.conversation_id, at_least: 0 };
+                // It is done, whether it can be looked at now or not.
+                let conversation = self.call(joined).await.ok().and_then(|answer| answer.conversation);
+                Ok(Sent { conversation, ..sent(answer.receipt) })
+            }
+            Mutation::DeclineInvitation(request) => self.receipt(request, |answer| answer.receipt).await,
+            Mutation::RevokeInvitation(request) => self.receipt(request, |answer| answer.receipt).await,
             Mutation::SendMessage(request) => self.receipt(request, |answer| answer.receipt).await,
             Mutation::EditMessage(request) => self.receipt(request, |answer| answer.receipt).await,
             Mutation::DeleteMessage(request) => self.receipt(request, |answer| answer.receipt).await,
@@ -113,7 +134,12 @@ impl Client {
 }
 
 fn sent(receipt: Option<Receipt>) -> Sent {
-    Sent { receipt: receipt.unwrap_or_default(), conversation: None, found_in_history: false }
+    Sent {
+        receipt: receipt.unwrap_or_default(),
+        conversation: None,
+        token: String::new(),
+        found_in_history: false,
+    }
 }
 
 fn receipt_of(event: &Event) -> Receipt {

@@ -321,6 +321,7 @@ impl Config {
             pins: self.conversation.pins,
             reactions: self.conversation.reactions,
             reaction_kinds: self.conversation.reaction_kinds,
+            ..Default::default()
         };
         conversation::Settings {
             log: log::Settings {

@@ -20,9 +20,15 @@ pub enum Command {
         title: String,
         users: Vec<String>,
     },
-    Join(String),
     /// How one wants to be shown; empty: by one's id.
     Name(String),
+    /// A public channel by its title, or what one is invited to.
+    Join(String),
+    /// What a link's token is for.
+    Accept(String),
+    /// By name; nobody: whoever has the link.
+    Invite(Vec<String>),
+    Invitations,
     Add(Vec<String>),
     Edit(u64, String),
     Delete(u64),
@@ -45,7 +51,9 @@ pub const HELP: &str = "\
 /list                 your conversations          /open NAME|ID    go to one
 /dm USER              the direct one with USER    /members         who is here
 /group TITLE USER...  make a group (\"a title\")    /add USER...     add people here
-/join TITLE           join a public channel       /leave           leave this conversation
+/join TITLE|TOKEN     a public channel, or what   /invitations     what one is invited to
+                      one is invited to           /leave           leave this conversation
+/invite               a link to this conversation /invite USER...  invite people by name
 /reply N TEXT         answer message N            /edit N TEXT     change your message N
 /delete N             delete message N            /react N EMOJI   react to message N
 /name NAME            how others see you          /quit             (or Ctrl-D)
@@ -88,8 +96,13 @@ impl Command {
             "members" => Command::Members,
             "leave" => Command::Leave,
             "open" => Command::Open(text("a title or an id")?),
-            "join" => Command::Join(text("the title of a public channel")?),
             "name" => Command::Name(words.to_owned()),
+            "join" => match text("a title, or the token of an invitation")? {
+                token if is_token(&token) => Command::Accept(token),
+                title => Command::Join(title),
+            },
+            "invite" => Command::Invite(if words == "link" { Vec::new() } else { names(words) }),
+            "invitations" | "invited" => Command::Invitations,
             "dm" => Command::Direct(text("a user")?),
             "group" | "new" => {
                 let words = text("a title")?;
@@ -108,8 +121,8 @@ impl Command {
 
     /// Whether it does something in the conversation that is open.
     pub fn is_of_a_conversation(&self) -> bool {
-        let creates = matches!(self, Command::Group { .. });
-        !creates && self.clone().into_mutation("").is_some()
+        let elsewhere = matches!(self, Command::Group { .. } | Command::Accept(_));
+        !elsewhere && self.clone().into_mutation("").is_some()
     }
 
     /// The change that a command makes in a conversation; none for those that make none.
@@ -126,6 +139,14 @@ impl Command {
             .into(),
             Command::Add(users) => {
                 v1::AddMembersRequest { conversation_id, users, ..Default::default() }.into()
+            }
+            Command::Invite(users) => {
+                v1::CreateInvitationRequest { conversation_id, users, ..Default::default() }.into()
+            }
+            Command::Accept(token) => {
+                let by = Some(v1::invitation_reference::By::Token(token));
+                let invitation = Some(v1::InvitationReference { by });
+                v1::AcceptInvitationRequest { invitation, ..Default::default() }.into()
             }
             Command::Edit(seq, text) => {
                 v1::EditMessageRequest { conversation_id, seq, content: content(text), ..Default::default() }
@@ -148,6 +169,11 @@ impl Command {
             _ => return None,
         })
     }
+}
+
+/// Whether a word looks like the token of an invitation, which is longer than any word that people use.
+fn is_token(word: &str) -> bool {
+    (64..=128).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
 /// A title of one word, or of several between quotation marks, and what comes after it.
@@ -177,6 +203,13 @@ mod tests {
         };
         assert_eq!(parse("/group Team ann bob"), group("Team", &["ann", "bob"]));
         assert_eq!(parse("/group \"Our Team\" ann"), group("Our Team", &["ann"]));
+        let invite = |users: &[&str]| Ok(Command::Invite(users.iter().map(|&user| user.into()).collect()));
+        assert_eq!(parse("/invite ann bob"), invite(&["ann", "bob"]));
+        assert_eq!((parse("/invite"), parse("/invite link")), (invite(&[]), invite(&[])));
+        let token = "AQ-_".repeat(19);
+        let line = format!("/join {token}");
+        assert_eq!(parse(&line), Ok(Command::Accept(token)));
+        assert_eq!(parse("/join Our Team"), Ok(Command::Join("Our Team".into())));
         for (line, said) in
             [("/edit x y", "number"), ("/edit 3", "after it"), ("/dm", "a user"), ("/fly", "/help")]
         {

@@ -1,11 +1,12 @@
 //! `nexus chat`: a chat in the terminal.
 //!
 //! - here: what it is told. `identity`: who chats, with which server, and what waits to be sent.
-//! - `command`: what a line means. `text`: what a terminal shows of a text.
+//! - `command`: what a line means. `join`: finding what one may join. `text`: what a terminal shows of a text.
 //! - `screen`: the full screen. `plain`: line by line, for pipes and scripts.
 
 mod command;
 mod identity;
+mod join;
 mod plain;
 mod screen;
 pub mod text;

@@ -4,7 +4,8 @@
 //! - [`world`]: the deployment. [`tokens`]: their maker. [`forged`]: tokens to be refused. [`person`]: somebody who uses
 //!   it. [`stream`]: what an attached device gets. [`refusal`]: what a refusal must say.
 //! - A module for each promise: [`order`], [`exactly_once`], [`attach`], [`membership`], [`roles`], [`tenants`],
-//!   [`administration`]; and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`], [`rooms`], [`accounts`].
+//!   [`administration`]; and for what can be done: [`messages`], [`history`], [`markers`], [`ephemeral`], [`limits`], [`rooms`],
+//!   [`invitations`], [`accounts`].
 //! - [`bad_input`]: at every method, by [`raw`] requests. [`half_open`]: connections that don't go on. [`slow`]: streams
 //!   that nobody reads.
 //!
@@ -20,6 +21,7 @@ mod exactly_once;
 mod forged;
 mod half_open;
 mod history;
+mod invitations;
 mod limits;
 mod markers;
 mod membership;
@@ -128,6 +130,14 @@ fn all() -> Vec<(String, Test)> {
             public_channels_are_found_by_title,
             preferences_are_ones_own,
             slow_mode_says_how_long_to_wait,
+        }
+        invitations {
+            a_link_lets_in_whoever_has_it,
+            those_who_are_named_find_it,
+            only_admins_invite_and_revoke,
+            the_last_use_is_taken_once,
+            what_is_no_invitation_tells_nothing,
+            an_invitation_has_limits,
         }
         limits {
             a_message_has_so_many_kinds_of_reactions,

@@ -3,7 +3,7 @@
 //! - [`identity`]: who calls. [`check`]: what needs no log to be checked. [`status`]: errors in the words of gRPC.
 //! - [`framing`]: a request is one message.
 //! - [`admin`]: what administrators may do. `accounts`: how people show themselves.
-//! - `conversations` (with `directory` and `preferences`), `messages`, `history`, `markers`: a service each.
+//! - `conversations` (with `directory` and `preferences`), `messages`, `history`, `markers`, `invitations`: a service each.
 //! - [`stream`]: attaching; a service by hand. [`presence`]: presence and typing.
 //! - [`development`]: tokens and the lobby, in development only.
 //! - [`later`]: what is not there yet.
@@ -18,6 +18,7 @@ mod directory;
 pub mod framing;
 mod history;
 pub mod identity;
+mod invitations;
 pub mod later;
 mod markers;
 mod messages;

@@ -18,7 +18,7 @@ pub fn refusal(refusal: Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
         Refusal::Invalid { field, why } => invalid(field, why),
-        Refusal::NoConversation | Refusal::NoMessage(_) => Status::not_found(message),
+        Refusal::NoConversation | Refusal::NoMessage(_) | Refusal::NoInvitation => Status::not_found(message),
         Refusal::Exists => Status::already_exists(message),
         Refusal::Denied(_) => Status::permission_denied(message),
         Refusal::State(_) => Status::failed_precondition(message),
@@ -98,13 +98,20 @@ pub async fn unreadable(response: Response<Body>) -> Response<Body> {
     response
 }
 
+/// A oneof stands where its field should in what prost says, and which of its fields it was is not told.
+const ONEOF: &str = "InvitationReference.by";
+
 /// The field that could not be decoded, and why, from `Content.text: SendMessageRequest.content: why`.
 fn undecodable(why: &str) -> (String, &str) {
     let (mut path, mut rest) = (Vec::new(), why);
     while let Some((step, after)) = rest.split_once(": ")
         && let Some((_, field)) = step.split_once('.').filter(|_| !step.contains(' '))
     {
-        path.push(field);
+        if step == ONEOF {
+            path.clear();
+        } else {
+            path.push(field);
+        }
         rest = after;
     }
     // The innermost comes first.

@@ -3,9 +3,15 @@
 use super::{
     command::{CommandError, Receipt, Refusal},
     fold::Change,
+    received,
     request::Request,
 };
-use crate::{domain::User, log::Entry, store::Dedupe};
+use crate::{
+    bus::Hint,
+    domain::{Place, User},
+    log::Entry,
+    store::Dedupe,
+};
 use nexus_proto::v1::event::Body;
 use std::collections::HashMap;
 use tokio::sync::oneshot;
@@ -44,6 +50,13 @@ impl Plan {
         self.moved.extend(joining.iter().cloned());
         self.moved.extend(leaving.and_then(|user| User::new(user).ok()));
         self.joining.extend(joining);
+    }
+
+    /// What users are told of it, apart from the events.
+    pub fn hints(&self, place: &Place) -> Vec<Hint> {
+        let moved = self.moved.iter().cloned();
+        let moved = moved.map(|user| Hint::Memberships { tenant: place.tenant.clone(), user });
+        moved.chain(received::hints(place, &self.changes)).collect()
     }
 }
 

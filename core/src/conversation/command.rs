@@ -13,7 +13,7 @@ pub struct Command {
     pub sender: User,
     /// The request's id; `None` for what the server derives itself (a direct conversation's creation).
     pub id: Option<ClientId>,
-    /// The message that it acts on, or 0.
+    /// The message or invitation that it acts on, or 0. Whoever joins by a link has shown that they know its secret.
     pub target: Seq,
     /// The event's body, already checked for what needs no log: sizes, names, presence of fields.
     pub body: Body,
@@ -45,6 +45,9 @@ pub enum Refusal {
     /// There is no such message.
     #[error("there is no message with seq {0} in this conversation")]
     NoMessage(Seq),
+    /// There is no such invitation, or it is for somebody else.
+    #[error("there is no such invitation for you, or not any more: ask for a new one")]
+    NoInvitation,
     /// It exists already.
     #[error("the conversation exists already")]
     Exists,

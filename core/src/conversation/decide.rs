@@ -22,6 +22,8 @@ pub struct Rules {
     pub reactions: usize,
     /// Kinds of reactions to one message. Default: 50.
     pub reaction_kinds: usize,
+    /// Open invitations. Default: 100.
+    pub invitations: usize,
 }
 
 impl Default for Rules {
@@ -32,6 +34,7 @@ impl Default for Rules {
             pins: 100,
             reactions: 1000,
             reaction_kinds: 50,
+            invitations: 100,
         }
     }
 }
@@ -45,6 +48,9 @@ impl Rules {
             }
             self.room(b.kind(), 0, b.members.len())?;
             return Ok(command.body.clone());
+        }
+        if let Some(decided) = self.invited(rows, command, at) {
+            return decided;
         }
         let about = rows.about().ok_or(Refusal::NoConversation)?;
         let member = rows.member(&command.sender).filter(|member| member.present());
@@ -166,8 +172,17 @@ impl Case<'_> {
                 self.visible(command.target)?;
             }
             Body::HandshakeSent(_) => return Err(Refusal::State("handshakes come in a later version")),
-            Body::InvitationCreated(_) | Body::InvitationEnded(_) => {
-                return Err(Refusal::State("invitations come in a later version"));
+            Body::InvitationCreated(b) => {
+                self.not_direct()?;
+                self.at_least(Role::Admin, "only admins may invite")?;
+                if b.role > self.member.role {
+                    return Err(Refusal::Denied("nobody may give a role above their own"));
+                }
+                self.rules.may_invite(&self.about.invitations, b, self.at)?;
+            }
+            Body::InvitationEnded(_) => {
+                self.at_least(Role::Admin, "only admins may revoke invitations")?;
+                self.rows.invitation(command.target).ok_or(Refusal::NoInvitation)?;
             }
             Body::ConversationCreated(_) | Body::Trimmed(_) | Body::ErasedEvents(_) => {
                 return Err(Refusal::Denied("only the server appends this"));

@@ -2,7 +2,9 @@
 
 pub use super::kept::{Dated, Rows};
 use super::{
-    directory, list,
+    directory,
+    invitation::Invitation,
+    list, received,
     rows::{self, About, Key, Member, MessageRow, Text},
 };
 use crate::{
@@ -23,6 +25,8 @@ pub enum Place {
     Memberships(User),
     /// The tenant's directory.
     Directory,
+    /// The invitations that a user received.
+    Received(User),
 }
 
 /// A cell that a fold changed.
@@ -60,7 +64,11 @@ impl Rows {
             }
         };
         match body {
-            Body::MembersAdded(b) => b.members.iter().all(|m| is(&m.user, |member| &member.from, false)),
+            Body::MembersAdded(b) => {
+                let by = event.target == 0 || self.invitation(event.target).is_some();
+                by && b.members.iter().all(|m| is(&m.user, |member| &member.from, false))
+            }
+            Body::InvitationEnded(_) => self.invitation(event.target).is_some(),
             Body::MemberRemoved(b) => is(&b.user, |member| &member.to, true),
             Body::MessageEdited(_) | Body::MessageDeleted(_) | Body::MessagePinned(_) => {
                 event.target <= self.floor || self.message(event.target).is_some()
@@ -91,7 +99,7 @@ impl Rows {
                         ..About::default()
                     });
                 }
-                self.join(&b.members, &mut out);
+                self.join(&b.members, None, &mut out);
             }
             Body::ConversationChanged(b) => self.about_changed(
                 |about| {
@@ -104,7 +112,8 @@ impl Rows {
                 &mut out,
             ),
             Body::MembersAdded(b) => {
-                self.join(&b.members, &mut out);
+                let ended = self.accepted(event, b.members.len(), &mut out);
+                self.join(&b.members, ended, &mut out);
             }
             Body::MemberRemoved(b) => self.leave(&b.user, &mut out),
             Body::RoleChanged(b) => self.change_role(&b.user, b.role, &mut out),
@@ -166,7 +175,8 @@ impl Rows {
                 );
             }
             Body::HandshakeSent(_) => {}
-            Body::InvitationCreated(_) | Body::InvitationEnded(_) => {}
+            Body::InvitationCreated(b) => self.invite(event, b, &mut out),
+            Body::InvitationEnded(b) => self.uninvite(event, b, &mut out),
             Body::ErasedEvents(b) => {
                 for seq in &b.seqs {
                     self.text_changed(
@@ -187,7 +197,8 @@ impl Rows {
         out.changes
     }
 
-    fn join(&mut self, members: &[MemberRole], out: &mut Out<'_>) {
+    /// `ended`: the invitation that is used up by it.
+    fn join(&mut self, members: &[MemberRole], ended: Option<Seq>, out: &mut Out<'_>) {
         let (mut joined, mut owners) = (BTreeSet::new(), 0);
         for MemberRole { user, role } in members {
             let Some(name) = User::new(user).ok().filter(|name| !joined.contains(name)) else { continue };
@@ -214,6 +225,7 @@ impl Rows {
             |about| {
                 about.members += joined.len() as u32;
                 about.owners += owners;
+                about.invitations.retain(|open| Some(open.seq) != ended);
             },
             out,
         );
@@ -309,7 +321,7 @@ impl Rows {
         }
     }
 
-    fn about_changed(&mut self, change: impl FnOnce(&mut About), out: &mut Out<'_>) {
+    pub(super) fn about_changed(&mut self, change: impl FnOnce(&mut About), out: &mut Out<'_>) {
         if let Dated { at, row: Some(about) } = &mut self.about
             && *at < out.event.seq
         {
@@ -320,13 +332,14 @@ impl Rows {
     }
 }
 
-struct Out<'a> {
+/// What a fold changes.
+pub(super) struct Out<'a> {
     event: &'a Event,
     changes: Vec<Change>,
 }
 
 impl Out<'_> {
-    fn main(&mut self, key: Key, value: &impl prost::Message) {
+    pub(super) fn main(&mut self, key: Key, value: &impl prost::Message) {
         let cell = rows::main(&key, self.event.seq, value);
         self.changes.push((Place::View(key), cell));
     }
@@ -339,6 +352,13 @@ impl Out<'_> {
     fn marker(&mut self, user: &User) {
         let cell = list::read_marker(user, self.event.seq, self.event.messages);
         self.changes.push((Place::Markers, cell));
+    }
+
+    /// An invitation waits for these users, or no longer.
+    pub(super) fn received(&mut self, invitation: &Invitation, seq: Seq, users: &[String], waits: bool) {
+        let cell = received::cell(invitation.created_at, seq, self.event.seq, waits);
+        let users = users.iter().filter_map(|user| User::new(user).ok());
+        self.changes.extend(users.map(|user| (Place::Received(user), cell.clone())));
     }
 }
 
@@ -360,7 +380,10 @@ pub fn touched(sender: &User, target: Seq, body: &Body) -> Vec<Key> {
         _ => {}
     }
     if target > 0 {
-        keys.push(Key::Message(target));
+        keys.push(match body {
+            Body::MembersAdded(_) | Body::InvitationEnded(_) => Key::Invitation(target),
+            _ => Key::Message(target),
+        });
     }
     keys
 }

@@ -1,6 +1,9 @@
 //! The rows of a conversation's views that are in memory.
 
-use super::rows::{About, Key, Member, MessageRow};
+use super::{
+    invitation::Invitation,
+    rows::{About, Key, Member, MessageRow},
+};
 use crate::domain::{Seq, User};
 use std::collections::BTreeMap;
 
@@ -27,6 +30,7 @@ pub struct Rows {
     pub(super) members: BTreeMap<User, Dated<Member>>,
     /// Boxed, since a tree moves what it holds.
     pub(super) messages: BTreeMap<Seq, Dated<Box<MessageRow>>>,
+    pub(super) invitations: BTreeMap<Seq, Dated<Invitation>>,
     /// Messages up to this seq are gone, whatever is stored of them still.
     pub(super) floor: Seq,
 }
@@ -47,6 +51,11 @@ impl Rows {
         self.messages.get(&seq)?.row.as_deref()
     }
 
+    /// An invitation, if it was loaded and exists.
+    pub fn invitation(&self, seq: Seq) -> Option<&Invitation> {
+        self.invitations.get(&seq)?.row.as_ref()
+    }
+
     /// Whether a key was looked up already.
     pub fn knows(&self, key: &Key) -> bool {
         match key {
@@ -54,6 +63,7 @@ impl Rows {
             Key::Member(user) => self.members.contains_key(user),
             Key::Message(seq) => *seq <= self.floor || self.messages.contains_key(seq),
             Key::Thread(..) => true,
+            Key::Invitation(seq) => self.invitations.contains_key(seq),
         }
     }
 
@@ -75,6 +85,11 @@ impl Rows {
         }
     }
 
+    /// Takes a row as it was found.
+    pub fn put_invitation(&mut self, seq: Seq, invitation: Dated<Invitation>) {
+        self.invitations.insert(seq, invitation);
+    }
+
     /// Messages up to this seq are gone.
     pub fn floor(&self) -> Seq {
         self.floor
@@ -90,7 +105,7 @@ impl Rows {
 
     /// How many rows are held.
     pub fn held(&self) -> usize {
-        self.members.len() + self.messages.len()
+        self.members.len() + self.messages.len() + self.invitations.len()
     }
 
     /// A copy of some rows, to decide and fold on before it is known whether the events are appended.
@@ -104,6 +119,9 @@ impl Rows {
                 Key::Message(seq) => {
                     copy.put_message(*seq, self.messages.get(seq).cloned().unwrap_or_default());
                 }
+                Key::Invitation(seq) => {
+                    copy.put_invitation(*seq, self.invitations.get(seq).cloned().unwrap_or_default());
+                }
                 Key::About | Key::Thread(..) => {}
             }
         }
@@ -116,12 +134,14 @@ impl Rows {
         self.trim(copy.floor);
         self.members.extend(copy.members);
         self.messages.extend(copy.messages);
+        self.invitations.extend(copy.invitations);
     }
 
     /// Drops all rows but the conversation's own. They are in the store.
     pub fn forget(&mut self) {
         self.members.clear();
         self.messages.clear();
+        self.invitations.clear();
     }
 
     /// Messages of a range of seqs, in order.

@@ -5,6 +5,8 @@
 //!   All are pure.
 //! - [`views`]: the rows on their way to and from the store. [`list`]: what is kept per user.
 //! - [`tenancy`]: all conversations of a tenant. [`survey`]: one of them, whoever is a member.
+//! - [`invitation`]: what invitations are, and who joins by them. [`invited`]: reading them; [`received`]: those that name
+//!   a user.
 //! - [`directory`]: the public channels of a tenant. [`preferences`]: a user's own settings.
 //! - `writer`: the queue of a conversation, and its rounds; `batch`: what is in one; `folded`: its views and its tail.
 //! - [`history`]: reading the past, as the members may see it; `left`: as those who left may.
@@ -22,6 +24,8 @@ pub mod directory;
 pub mod fold;
 mod folded;
 pub mod history;
+pub mod invitation;
+pub mod invited;
 pub mod kept;
 mod left;
 pub mod list;
@@ -30,6 +34,7 @@ pub mod metrics;
 mod noticed;
 pub mod preferences;
 pub mod rebuild;
+pub mod received;
 pub mod request;
 pub mod retention;
 pub mod rows;

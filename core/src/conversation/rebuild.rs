@@ -45,6 +45,7 @@ pub async fn rebuild(store: Arc<dyn Store>, log: &Log, place: &Place) -> Result<
         }
         views.drop_messages(0, last / PART * PART + PART - 1).await?;
         store.drop_cells(&rows::members(place, generation)).await?;
+        store.drop_cells(&rows::invitations(place, generation)).await?;
         store.drop_cells(&views.partition(&Key::About)).await?;
     }
     Ok(last)

@@ -5,6 +5,7 @@
 
 use super::{
     fold::Dated,
+    invitation::Open,
     membership::{Interval, Intervals},
 };
 use crate::{
@@ -29,11 +30,18 @@ pub enum Key {
     Message(Seq),
     /// A message (second) that belongs to a thread (first).
     Thread(Seq, Seq),
+    /// An invitation.
+    Invitation(Seq),
 }
 
 /// The partition of all members' rows.
 pub fn members(place: &Place, generation: u32) -> Partition {
     Partition::View { place: place.clone(), generation, view: 2, part: 0 }
+}
+
+/// The partition of all invitations' rows.
+pub fn invitations(place: &Place, generation: u32) -> Partition {
+    Partition::View { place: place.clone(), generation, view: 5, part: 0 }
 }
 
 impl Key {
@@ -44,6 +52,7 @@ impl Key {
             Key::Member(_) => return members(place, generation),
             Key::Message(seq) => (3, seq / PART),
             Key::Thread(root, _) => (4, *root),
+            Key::Invitation(_) => return invitations(place, generation),
         };
         Partition::View { place: place.clone(), generation, view, part }
     }
@@ -53,7 +62,7 @@ impl Key {
         match self {
             Key::About => Bytes::from_static(b"about"),
             Key::Member(user) => Bytes::copy_from_slice(user.as_str().as_bytes()),
-            Key::Message(seq) | Key::Thread(_, seq) => seq_key(*seq),
+            Key::Message(seq) | Key::Thread(_, seq) | Key::Invitation(seq) => seq_key(*seq),
         }
     }
 }
@@ -105,6 +114,9 @@ pub struct About {
     /// Events up to this seq are gone.
     #[prost(uint64, tag = "13")]
     pub floor: Seq,
+    /// Invitations that have not ended, but perhaps by time; oldest first.
+    #[prost(message, repeated, tag = "14")]
+    pub invitations: Vec<Open>,
 }
 
 impl About {

@@ -6,7 +6,8 @@
 use super::{
     directory,
     fold::{self, Change, Dated, Rows, touched},
-    list,
+    invitation::Invitation,
+    list, received,
     rows::{self, About, Key, Member},
 };
 use crate::{
@@ -87,6 +88,7 @@ impl Views {
                         self.rows
                             .put_message(*seq, Dated { at: rows::main_at(row), row: message.map(Box::new) });
                     }
+                    Key::Invitation(seq) => self.rows.put_invitation(*seq, rows::dated(row)?),
                     Key::Thread(..) => {}
                 }
             }
@@ -189,12 +191,13 @@ impl Views {
         Ok(())
     }
 
-    /// Takes over from an older generation what the log alone doesn't tell any more: the conversation itself and its
-    /// members. Their cells say up to which event they go.
+    /// Takes over from an older generation what the log alone doesn't tell any more: the conversation itself, its members
+    /// and invitations. Their cells say up to which event they go.
     pub(super) async fn take_over(&self, old: u32) -> Result<(), StoreError> {
         for (from, to) in [
             (Key::About.partition(&self.place, old), Key::About.partition(&self.place, self.generation)),
             (rows::members(&self.place, old), rows::members(&self.place, self.generation)),
+            (rows::invitations(&self.place, old), rows::invitations(&self.place, self.generation)),
         ] {
             let mut at = Bytes::new();
             loop {
@@ -249,6 +252,10 @@ impl Views {
                 fold::Place::Directory => {
                     (Partition::Directory(self.place.tenant.clone()), directory::entry(&self.place, cell))
                 }
+                fold::Place::Received(user) => {
+                    let partition = Partition::Received(self.place.tenant.clone(), user);
+                    (partition, received::entry(&self.place, cell))
+                }
             };
             self.waiting.entry(partition).or_default().push(cell);
         }
@@ -292,6 +299,11 @@ impl Views {
     /// A user's row, from the store.
     pub async fn member(&self, user: &crate::domain::User) -> Result<Option<Member>, StoreError> {
         rows::main_cell(self.read(&Key::Member(user.clone())).await?.as_ref())
+    }
+
+    /// An invitation, from the store.
+    pub async fn invitation(&self, seq: Seq) -> Result<Option<Invitation>, StoreError> {
+        rows::main_cell(self.read(&Key::Invitation(seq)).await?.as_ref())
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Row>, StoreError> {

@@ -6,7 +6,7 @@ use super::{
     command::{Command, CommandError, Receipt, Refusal},
     directory,
     fold::Rows,
-    list,
+    list, received,
     request::Request,
     rows::Key,
     tenancy,
@@ -201,6 +201,7 @@ impl Conversation {
             tenancy::enter(&*self.shared.store, &self.place).await?;
         }
         directory::point(&*self.shared.store, &self.place, &plan.changes).await?;
+        received::point(&*self.shared.store, &self.place, &plan.changes).await?;
         let timer = self.shared.metrics.append_seconds.start_timer();
         let moment = self.shared.cache.begin(&self.place);
         let appended = self.log.append(tail, &plan.entries, &mut turn.noted).await?;
@@ -212,14 +213,14 @@ impl Conversation {
                 self.shared.metrics.appends.inc();
                 let last = after.last_seq();
                 turn.acknowledged = last;
-                let users = plan.moved.clone();
+                let told = plan.hints(&self.place);
                 let events: Arc<[Event]> = plan.entries.iter().map(|entry| entry.event.clone()).collect();
                 if let Some((bucket, statics)) = after.latest_of() {
                     // Before anybody hears of it: who was told that it is there finds it.
                     self.shared.cache.appended(&self.place, moment, (&statics).into(), bucket, &events);
                 }
                 self.take(rows, plan.changes, tail.last_seq(), last).await;
-                self.publish(events, users).await;
+                self.publish(events, told).await;
                 let mut seqs = plan.seqs;
                 let mut rest = Vec::new();
                 let mut refused = Vec::new();
@@ -249,7 +250,7 @@ impl Conversation {
                 if let Some((bucket, statics)) = now.latest_of() {
                     self.shared.cache.found(&self.place, moment, (&statics).into(), bucket);
                 }
-                self.publish_after_all(&tail, now.last_seq(), plan.moved).await;
+                self.publish_after_all(&tail, now.last_seq(), plan.hints(&self.place)).await;
                 for (entry, dedupe) in plan.entries.iter().zip(found) {
                     if let (Some(id), Some(dedupe)) = (entry.event.id, dedupe) {
                         self.watch_retry(&entry.event.sender, id, &dedupe).await;
@@ -417,24 +418,22 @@ impl Conversation {
 
     /// Tells the bus what stands in the log where a batch was to stand, since it may be that batch, and then nobody else tells
     /// of it. It is read, since another node may have appended the same requests in its own words.
-    pub(super) async fn publish_after_all(&self, tail: &Tail, last: Seq, moved: Vec<User>) {
+    pub(super) async fn publish_after_all(&self, tail: &Tail, last: Seq, told: Vec<Hint>) {
         if last <= tail.last_seq() {
             return;
         }
         match self.log.events_up(tail.last_seq() + 1, last, self.shared.settings.batch).await {
-            Ok(events) if !events.is_empty() => self.publish(events.into(), moved).await,
+            Ok(events) if !events.is_empty() => self.publish(events.into(), told).await,
             // The check of lanes finds it.
             _ => self.shared.metrics.publish_failures.inc(),
         }
     }
 
     /// Tells the bus, before the senders hear of it, but never for long: the log has it.
-    pub(super) async fn publish(&self, events: Arc<[Event]>, moved: Vec<User>) {
+    pub(super) async fn publish(&self, events: Arc<[Event]>, told: Vec<Hint>) {
         let appended = Hint::Appended { place: self.place.clone(), events };
-        let moved =
-            moved.into_iter().map(|user| Hint::Memberships { tenant: self.place.tenant.clone(), user });
         // All at once: one after the other, the last of many would be told when the time is over.
-        let publish = join_all(iter::once(appended).chain(moved).map(|hint| self.shared.bus.publish(hint)));
+        let publish = join_all(iter::once(appended).chain(told).map(|hint| self.shared.bus.publish(hint)));
         let heard = tokio::time::timeout(self.shared.settings.publish, publish).await;
         if !heard.is_ok_and(|heard| heard.into_iter().all(|heard| heard)) {
             self.shared.metrics.publish_failures.inc();

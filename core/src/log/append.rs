@@ -115,9 +115,12 @@ impl Log {
         let mut rows = self.store.dedupe(&self.bucket(first), &ids, Read::Serial).await?.into_iter();
         let found = entries.iter().map(|e| e.event.id.and_then(|_| rows.next().flatten())).collect();
         let now = self.tail().await?;
-        // What a bucket that was trimmed says now it says of another: of ids that were in it nothing is known any more.
-        let gone = now.floor().seq >= first;
-        Ok(Appended::Again(now, if gone { vec![None; entries.len()] } else { found }))
+        if now.floor().seq >= first {
+            // What a bucket that was trimmed says now it says of another: whether the batch was in it isn't known any more,
+            // and to decide about it again would refuse for good what may have been done.
+            return Err(StoreError::Unknown("the bucket was trimmed meanwhile".into()));
+        }
+        Ok(Appended::Again(now, found))
     }
 
     fn after(&self, tail: &Tail, entries: &[Entry], now: i64) -> Statics {

@@ -44,8 +44,8 @@ use nexus_proto::v1::{
     account_service_server::AccountServiceServer, admin_service_server::AdminServiceServer,
     conversation_service_server::ConversationServiceServer,
     development_service_server::DevelopmentServiceServer, history_service_server::HistoryServiceServer,
-    marker_service_server::MarkerServiceServer, message_service_server::MessageServiceServer,
-    presence_service_server::PresenceServiceServer,
+    invitation_service_server::InvitationServiceServer, marker_service_server::MarkerServiceServer,
+    message_service_server::MessageServiceServer, presence_service_server::PresenceServiceServer,
 };
 use prometheus::Registry;
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -183,6 +183,7 @@ impl Node {
             .add_service(ConversationServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(MessageServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(HistoryServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
+            .add_service(InvitationServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(MarkerServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(AccountServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST))
             .add_service(AdminServiceServer::from_arc(api.clone()).max_decoding_message_size(REQUEST));

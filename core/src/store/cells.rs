@@ -34,6 +34,8 @@ pub enum Partition {
     Retention(Tenant),
     /// A part of a tenant's conversations, of which no other partition tells whether they are there.
     Conversations(Tenant, u8),
+    /// Invitations that name a user.
+    Received(Tenant, User),
 }
 
 /// A cell to write.

@@ -1,6 +1,7 @@
 //! Conversations over the real embedded store: what a sender and a reader notice.
 
 mod administration;
+mod invitations;
 mod rebuild;
 
 use nexus_core::{

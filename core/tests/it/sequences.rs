@@ -64,6 +64,7 @@ fn partitions() -> impl Strategy<Value = Partition> {
         places().prop_map(Partition::Reflects),
         (places(), 0..2u32, 0..2u64).prop_map(view),
         select(vec!["a", "ab"]).prop_map(|name| Partition::Memberships(user("t"), user(name))),
+        select(vec!["a", "ab"]).prop_map(|name| Partition::Received(user("t"), user(name))),
         places().prop_map(Partition::Markers),
         select(vec!["t", "ta"]).prop_map(|name| Partition::Directory(user(name))),
         (select(vec!["t", "ta"]), 0..2u8).prop_map(|(name, part)| Partition::Conversations(user(name), part)),

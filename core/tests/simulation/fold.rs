@@ -1,5 +1,6 @@
 //! The plain fold of a log, written anew from the API's words: what every view must equal.
 
+use crate::invited::Invited;
 use nexus_core::{
     conversation::rows::{About, Member, MessageRow},
     domain::{Event, Seq},
@@ -19,6 +20,7 @@ pub struct Plain {
     pub pinned: Vec<Seq>,
     pub members: BTreeMap<String, Person>,
     pub messages: BTreeMap<Seq, Said>,
+    pub invitations: BTreeMap<Seq, Invited>,
     /// Number of messages.
     pub count: u64,
     /// The last event that changed members or roles.
@@ -91,6 +93,9 @@ impl Plain {
             }
             Body::ConversationChanged(b) => self.title = b.title.unwrap_or(std::mem::take(&mut self.title)),
             Body::MembersAdded(b) => {
+                if let Some(invitation) = self.invitations.get_mut(&target) {
+                    invitation.accepted(event.sender.as_str(), b.members.len());
+                }
                 b.members.iter().for_each(|m| self.joins(&m.user, m.role, event.seq));
             }
             Body::MemberRemoved(b) => {
@@ -143,6 +148,12 @@ impl Plain {
                 self.messages.retain(|seq, _| *seq > b.through);
                 self.pinned.retain(|seq| *seq > b.through);
             }
+            Body::InvitationCreated(b) => {
+                self.invitations.insert(event.seq, Invited::of(b));
+            }
+            Body::InvitationEnded(b) => {
+                self.invitations.get_mut(&target).unwrap().ended(&b, event.time_ms);
+            }
             other => panic!("nobody asked for {other:?}"),
         }
     }
@@ -150,7 +161,11 @@ impl Plain {
     /// Whether an event may follow, by the rules that this simulation relies on.
     pub fn allows(&self, event: &Event) -> bool {
         let role = self.role(event.sender.as_str());
-        match event.decode().unwrap().unwrap() {
+        let body = event.decode().unwrap().unwrap();
+        if let Some(allowed) = self.allows_invited(event, &body) {
+            return allowed;
+        }
+        match body {
             Body::ConversationCreated(_) => !self.exists,
             Body::MembersAdded(_) => {
                 role.is_some_and(|role| role >= Role::Admin as i32)
@@ -173,8 +188,10 @@ impl Plain {
     pub fn differs(&self, about: &About) -> Option<String> {
         let members = self.members.values().filter(|person| person.is_member());
         let owners = members.clone().filter(|person| person.role == Role::Owner as i32).count() as u32;
-        let served = (&about.title, about.members, about.owners, &about.pinned);
-        let truth = (&self.title, members.count() as u32, owners, &self.pinned);
+        let lasting = about.invitations.iter().filter(|open| open.expires_at == 0);
+        let open: Vec<Seq> = lasting.map(|open| open.seq).collect();
+        let served = (&about.title, about.members, about.owners, &about.pinned, open);
+        let truth = (&self.title, members.count() as u32, owners, &self.pinned, self.open());
         (served != truth).then(|| format!("{served:?} is served instead of {truth:?}"))
     }
 }

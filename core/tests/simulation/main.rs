@@ -3,7 +3,8 @@
 //!
 //! - [`fate`]: chance, time, weather and the trace. [`gate`]: a node's life and death. [`trouble`]: what lasts for a while.
 //! - [`store`], [`bus`]: the models, with their anomalies. [`node`]: a real node over them.
-//! - [`phone`]: who writes. [`device`]: who listens. [`reader`]: who looks things up. [`fold`]: the plain fold of a log.
+//! - [`phone`]: who writes. [`device`]: who listens. [`reader`]: who looks things up. [`fold`]: the plain fold of a log;
+//!   [`invited`]: of its invitations.
 //! - [`world`]: one simulation. [`rare`]: what it came to. [`cases`], [`outages`], [`retention`]: single stories.
 //!   [`noticed`]: what nodes notice themselves of a damaged store. - here: many simulations.
 //!
@@ -47,6 +48,7 @@ mod device;
 mod fate;
 mod fold;
 mod gate;
+mod invited;
 mod node;
 mod noticed;
 mod outages;
@@ -80,7 +82,8 @@ fn run(seed: u64, seen: &Seen) -> Result<u64, String> {
         let fate = Fate::new(seed);
         let nodes = 1 + fate.below(3);
         let world = World::new(fate.clone(), nodes);
-        world.run().await.map_err(|why| {
+        // In every fifth there are invitations, so that the others go on as before there were any.
+        world.run(seed.is_multiple_of(5)).await.map_err(|why| {
             let lines = fate.last_lines(number("NEXUS_LINES").map_or(SHOWN, |lines| lines as usize));
             format!(
                 "{lines}\n\nseed {seed}: {why}\n\nTo see it again, with more of the trace:\n    NEXUS_SEED={seed} \

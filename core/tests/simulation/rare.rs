@@ -62,6 +62,8 @@ rare! {
     DiedUntold,
     /// Somebody gives up on a request that was done.
     GivenUp,
+    /// As many joined by an invitation as may.
+    InvitationUsedUp,
 }
 
 /// How often each happened.

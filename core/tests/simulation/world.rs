@@ -4,6 +4,7 @@ use crate::{
     device::Device,
     fate::{Fate, Skewed},
     fold::Plain,
+    invited,
     node::{Makings, Node, Slot, tight},
     phone::{Asked, Phone},
     rare::Rare,
@@ -165,7 +166,7 @@ impl World {
     }
 
     /// Lives from beginning to end. An error says what was violated.
-    pub async fn run(self: Arc<Self>) -> Result<(), String> {
+    pub async fn run(self: Arc<Self>, inviting: bool) -> Result<(), String> {
         let fate = self.fate.clone();
         for slot in 0..self.slots.len() {
             self.start(slot);
@@ -187,6 +188,9 @@ impl World {
             people.spawn(phone.live(2 + fate.below(14)));
         }
         people.spawn(reader::live(self.clone(), fate.below(8)));
+        if inviting {
+            people.spawn(invited::rush(self.clone()));
+        }
         while let Some(done) = people.join_next().await {
             done.unwrap();
         }
@@ -361,6 +365,7 @@ impl World {
             self.compare_buckets(place, &fold);
             for slot in 0..self.slots.len() {
                 let node = self.start(slot);
+                invited::compare(self, &node, place, &fold).await;
                 for user in USERS {
                     let answered = reader::looks(self, &node, place, user).await;
                     self.served(answered, || format!("{} doesn't answer", node.name));

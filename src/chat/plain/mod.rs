@@ -10,8 +10,9 @@ use super::{
     Options,
     command::{self, Command, Meant},
     identity::Identity,
+    join,
 };
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use input::Input;
 use nexus_client::{
     AttachOptions, Client, Holes, Item, Mutation,
@@ -78,7 +79,10 @@ fn told(outcome: Outcome, outbox: &mut Outbox, input: &Input) -> anyhow::Result<
     match outcome {
         Outcome::Sent { sent, .. } => {
             if let Some(made) = sent.conversation {
-                input.say(&format!("made {:?}: /open {}", made.title, made.id));
+                input.say(&format!("you are in {:?} now: /open {}", made.title, made.id));
+            }
+            if !sent.token.is_empty() {
+                input.say(&format!("whoever has this may come in: /join {}", sent.token));
             }
             Ok(true)
         }
@@ -166,12 +170,18 @@ async fn act(
             let kept = client.call(ask).await.map(|_| input.say("-- that is how others see you --"));
             kept.map_err(Into::into)
         }
-        Command::Join(title) => match room::channel(client, &title).await {
-            Ok(conversation_id) => {
-                let join = v1::JoinConversationRequest { conversation_id, ..Default::default() };
-                outbox.add(join).map(drop).context("it can't be kept")
+        Command::Join(title) => match join::way(client, &title).await {
+            Ok(Some(way)) => outbox.add(way.change).map(drop).context("it can't be kept"),
+            Ok(None) => Err(anyhow!("there is no channel {title:?}, and you are not invited to one")),
+            Err(error) => Err(error.into()),
+        },
+        Command::Invitations => match join::invitations(client).await {
+            Ok(invitations) => {
+                invitations.iter().for_each(|one| input.say(&join::describe(one)));
+                input.say(&format!("-- {} invitations; /join TITLE accepts one --", invitations.len()));
+                Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         },
         change => match change.into_mutation(room.id()) {
             Some(change) => outbox.add(change).map(drop).context("not sent: it can't be kept"),

@@ -85,6 +85,9 @@ impl Room {
             {
                 input.say(&format!("   {} is typing …", t.user));
             }
+            v1::ephemeral::Body::Account(a) if a.area() == v1::AccountArea::Invitations => {
+                input.say("   what you are invited to has changed: /invitations");
+            }
             v1::ephemeral::Body::Presence(p) if p.user != self.me => {
                 let how = p.status().as_str_name().trim_start_matches("PRESENCE_STATUS_").to_lowercase();
                 input.say(&format!("   {} is {how}", p.user));
@@ -120,15 +123,6 @@ pub async fn find(client: &Client, name: &str) -> anyhow::Result<v1::Conversatio
         .into_iter()
         .find(named)
         .with_context(|| format!("no conversation {name:?}: /list shows them"))
-}
-
-/// The id of the public channel with this title.
-pub async fn channel(client: &Client, title: &str) -> anyhow::Result<String> {
-    let ask = v1::ListDirectoryRequest { prefix: title.to_owned(), ..Default::default() };
-    let found = client.call(ask).await?.entries;
-    let named = |entry: &v1::DirectoryEntry| entry.title.eq_ignore_ascii_case(title);
-    let found = found.into_iter().find(named).with_context(|| format!("there is no channel {title:?}"))?;
-    Ok(found.conversation_id)
 }
 
 fn title(c: &v1::Conversation) -> String {
@@ -167,6 +161,10 @@ fn happened(event: &v1::Event) -> String {
             format!("   * {who} made {:?} with {}", b.title, names(&b.members))
         }
         Some(Body::ConversationChanged(_)) => format!("   * {who} changed the conversation"),
+        Some(Body::InvitationCreated(b)) if b.users.is_empty() => format!("   * {who} made a link to invite"),
+        Some(Body::InvitationCreated(b)) => format!("   * {who} invited {}", b.users.join(", ")),
+        Some(Body::InvitationEnded(b)) if b.user.is_empty() => format!("   * {who} revoked an invitation"),
+        Some(Body::InvitationEnded(b)) => format!("   * {} declined an invitation", b.user),
         Some(Body::MessagePinned(_)) => format!("   * {who} pinned {target}"),
         Some(Body::MessageUnpinned(_)) => format!("   * {who} unpinned {target}"),
         _ => format!("   * something that this version does not know ({seq})"),

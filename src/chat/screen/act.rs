@@ -97,6 +97,7 @@ impl State {
             Command::Direct(user) => vec![Effect::Ask(Ask::Direct(user))],
             Command::Name(name) => vec![Effect::Ask(Ask::Rename(name))],
             Command::Join(title) => vec![Effect::Ask(Ask::Channel(title))],
+            Command::Invitations => vec![Effect::Ask(Ask::Invitations)],
             Command::Search(what) => {
                 self.search = what.to_lowercase();
                 self.find(Way::Back);

@@ -1,5 +1,6 @@
 //! What the screen asks of the server, beside the stream and the outbox.
 
+use crate::chat::join::{self, Way};
 use nexus_client::{CallError, Client, v1};
 use v1::list_messages_request::Anchor;
 
@@ -38,8 +39,9 @@ pub enum Ask {
     },
     /// A direct conversation, to be opened.
     Direct(String),
-    /// A public channel by its title.
+    /// A public channel, or what one is invited to, by its title.
     Channel(String),
+    Invitations,
 }
 
 /// What came of it.
@@ -78,11 +80,12 @@ pub enum Answer {
         seq: u64,
     },
     Open(v1::Conversation),
-    /// The id of a public channel, if there is one of this title.
+    /// The way in, if there is anything to join of this title.
     Channel {
         title: String,
-        id: Option<String>,
+        way: Option<Box<Way>>,
     },
+    Invitations(Vec<String>),
     Nothing,
     Failed(CallError),
 }
@@ -163,11 +166,11 @@ async fn answer(client: &Client, ask: Ask) -> Result<Answer, CallError> {
             found.map_or(Answer::Nothing, Answer::Open)
         }
         Ask::Channel(title) => {
-            let ask = v1::ListDirectoryRequest { prefix: title.clone(), ..Default::default() };
-            let found = client.call(ask).await?.entries;
-            let named = |entry: &v1::DirectoryEntry| entry.title.eq_ignore_ascii_case(&title);
-            let id = found.into_iter().find(named).map(|entry| entry.conversation_id);
-            Answer::Channel { title, id }
+            let way = join::way(client, &title).await?.map(Box::new);
+            Answer::Channel { title, way }
+        }
+        Ask::Invitations => {
+            Answer::Invitations(join::invitations(client).await?.iter().map(join::describe).collect())
         }
     })
 }

@@ -52,6 +52,15 @@ impl State {
         }
     }
 
+    /// The token goes where it can be copied from, or sent to somebody.
+    fn made_link(&mut self, token: &str) {
+        let composer = &mut self.room().composer;
+        if composer.text().is_empty() {
+            composer.set(token.to_owned());
+        }
+        self.tell(format!("whoever has the token may /join {token}"));
+    }
+
     fn fleeting(&mut self, body: &ephemeral::Body) {
         match body {
             ephemeral::Body::Typing(t) if t.user != self.me => {
@@ -70,6 +79,9 @@ impl State {
             ephemeral::Body::Account(changed) if changed.area() == v1::AccountArea::Profile => {
                 let me = self.me.clone();
                 self.people.forget_name(&me);
+            }
+            ephemeral::Body::Account(a) if a.area() == v1::AccountArea::Invitations => {
+                self.tell("what you are invited to has changed: /invitations");
             }
             _ => {}
         }
@@ -133,15 +145,22 @@ impl State {
                 self.awaited = false;
                 self.show(&id);
             }
-            Answer::Channel { title, id: None } => {
-                self.warn(format!("there is no channel {title:?} to join"))
+            Answer::Channel { title, way: None } => {
+                self.warn(format!("there is no channel {title:?} to join, nor an invitation"));
             }
+            Answer::Invitations(none) if none.is_empty() => self.tell("nobody invites you now"),
+            Answer::Invitations(all) => self.tell(format!("/join TITLE: {}", all.join(" · "))),
             Answer::Channel { .. } | Answer::Nothing => {}
             Answer::Failed(error) => {
                 self.awaited &= !matches!(ask, Ask::Direct(_));
                 if matches!(
                     ask,
-                    Ask::Direct(_) | Ask::Channel(_) | Ask::Rename(_) | Ask::Page { .. } | Ask::List
+                    Ask::Direct(_)
+                        | Ask::Channel(_)
+                        | Ask::Invitations
+                        | Ask::Rename(_)
+                        | Ask::Page { .. }
+                        | Ask::List
                 ) {
                     self.warn(error.to_string());
                 }
@@ -158,6 +177,9 @@ impl State {
                 if let Some(view) = &sent.conversation {
                     self.replica.summary(view.clone());
                     self.show(&view.id);
+                }
+                if !sent.token.is_empty() {
+                    self.made_link(&sent.token);
                 }
             }
             Outcome::Held { entry } => {

@@ -26,13 +26,15 @@ const KEYS: [(&str, &str); 14] = [
     ("Ctrl-Q", "leave (or Ctrl-D)"),
 ];
 
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 17] = [
     ("/dm USER", "write to somebody"),
     ("/group TITLE USER...", "make a group"),
-    ("/join TITLE", "join a public channel"),
+    ("/join TITLE|TOKEN", "a channel, an invitation"),
     ("/open NAME", "go to a conversation"),
     ("/members", "who is here"),
     ("/add USER...", "add people here"),
+    ("/invite [USER...]", "by name; else by a link"),
+    ("/invitations", "what one is invited to"),
     ("/leave", "leave this conversation"),
     ("/react EMOJI", "to the last message"),
     ("/reply TEXT", "to the last message"),

@@ -30,7 +30,6 @@ use look::Look;
 use nexus_client::{
     AttachOptions, Backoff, Client, Holes, Item,
     outbox::{Outbox, State as Progress},
-    v1,
 };
 use rows::Zone;
 use state::{Link, State};
@@ -157,12 +156,12 @@ impl Desk {
 
     fn answered(&mut self, done: Result<(Ask, Answer), tokio::task::JoinError>) {
         let Ok((ask, answer)) = done else { return };
-        if let Answer::Channel { id: Some(id), .. } = &answer {
-            let join = v1::JoinConversationRequest { conversation_id: id.clone(), ..Default::default() };
-            self.add(join.into());
-            self.state.open = Some(id.clone());
+        if let Answer::Channel { way: Some(way), .. } = &answer {
+            self.add(way.change.clone());
+            self.state.open = Some(way.conversation.clone());
         }
-        let person_asked = matches!(ask, Ask::Direct(_) | Ask::Channel(_) | Ask::Typing { .. });
+        let person_asked =
+            matches!(ask, Ask::Direct(_) | Ask::Channel(_) | Ask::Invitations | Ask::Typing { .. });
         if self.state.answered(&ask, answer) || person_asked {
             self.asked.remove(&ask);
         }

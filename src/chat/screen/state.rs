@@ -296,7 +296,9 @@ pub fn describe(mutation: &Mutation) -> String {
         Mutation::RemoveReaction(request) => format!("take {} back", request.reaction),
         Mutation::CreateConversation(request) => format!("make {}", request.title),
         Mutation::AddMembers(request) => format!("add {}", request.users.join(", ")),
-        Mutation::JoinConversation(_) => "join".into(),
+        Mutation::CreateInvitation(request) if request.users.is_empty() => "make a link".into(),
+        Mutation::CreateInvitation(request) => format!("invite {}", request.users.join(", ")),
+        Mutation::JoinConversation(_) | Mutation::AcceptInvitation(_) => "join".into(),
         Mutation::LeaveConversation(_) => "leave".into(),
         _ => "a change".into(),
     }

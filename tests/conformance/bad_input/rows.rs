@@ -2,6 +2,7 @@
 //! what was changed in it.
 
 use crate::{
+    invitations::{by_name, by_token, link, naming},
     person::{Person, content},
     stream::Stream,
     world::World,
@@ -24,6 +25,9 @@ pub struct Stage {
     pub group: String,
     /// A message of ann's in it, which bob reacted to and which is pinned.
     pub said: u64,
+    /// A link to it, and an invitation to it that names eve.
+    token: String,
+    invitation: u64,
     /// A public channel in which ann is not.
     pub channel: String,
     stream: Stream,
@@ -55,10 +59,12 @@ impl Stage {
         };
         bob.call(react).await;
         ann.call(v1::PinMessageRequest { conversation_id, client_id: ann.id(), seq }).await;
+        let (_, token) = ann.invite(link(&ann, &group)).await;
+        let (invitation, _) = ann.invite(naming(&ann, &group, &[&eve])).await;
         let channel = eve.channel(&[]).await;
         let mut stream = ann.attach(&[(&group, 0)]).await;
         stream.caught_up().await;
-        Self { ann, bob, eve, stranger, root, group, said, channel, stream }
+        Self { ann, bob, eve, stranger, root, group, said, token, invitation, channel, stream }
     }
 
     /// The row of a method, named `Service/Method`.
@@ -237,6 +243,44 @@ impl Stage {
                 let anchor = Some(v1::list_events_request::Anchor::AfterSeq(0));
                 (ann, encoded(v1::ListEventsRequest { conversation_id, anchor, limit: 5, at_least }))
             }
+            "InvitationService/CreateInvitation" => {
+                let role = Role::Reader as i32;
+                let request = v1::CreateInvitationRequest { role, ..naming(ann, &self.group, &[&self.eve]) };
+                (ann, encoded(v1::CreateInvitationRequest { note: "note".into(), ..request }))
+            }
+            "InvitationService/ListInvitations" => {
+                let (page_token, include_closed) = ("9".to_owned(), true);
+                (
+                    ann,
+                    encoded(v1::ListInvitationsRequest {
+                        conversation_id,
+                        page_size: 5,
+                        page_token,
+                        include_closed,
+                        at_least,
+                    }),
+                )
+            }
+            "InvitationService/ListReceivedInvitations" => {
+                let page_token = String::new();
+                (&self.eve, encoded(v1::ListReceivedInvitationsRequest { page_size: 5, page_token }))
+            }
+            "InvitationService/GetInvitation" => {
+                let invitation = by_name(&self.group, self.invitation);
+                (&self.eve, encoded(v1::GetInvitationRequest { invitation }))
+            }
+            "InvitationService/AcceptInvitation" => {
+                let invitation = by_token(&self.token);
+                (&self.eve, encoded(v1::AcceptInvitationRequest { invitation, client_id }))
+            }
+            "InvitationService/DeclineInvitation" => {
+                let seq = self.invitation;
+                (&self.eve, encoded(v1::DeclineInvitationRequest { conversation_id, seq, client_id }))
+            }
+            "InvitationService/RevokeInvitation" => {
+                let seq = self.invitation;
+                (ann, encoded(v1::RevokeInvitationRequest { conversation_id, seq, client_id }))
+            }
             "MarkerService/SetReadMarker" => {
                 (ann, encoded(v1::SetReadMarkerRequest { conversation_id, seq }))
             }
@@ -303,6 +347,7 @@ impl Stage {
             | "AdminService/ListTenantConversations"
             | "ConversationService/ListConversations"
             | "ConversationService/ListDirectory"
+            | "InvitationService/ListReceivedInvitations"
             | "PresenceService/GetPresence"
             | "StreamService/Attach" => Code::Ok,
             // Without an id it names a stream that isn't there.

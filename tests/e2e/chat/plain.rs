@@ -112,3 +112,33 @@ async fn two_chats_of_one_user_do_not_disturb_each_other() {
     let conversation = direct(&client, "ann").await;
     assert_eq!(said(&client, &conversation).await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_come_in_by_a_token_or_by_their_name() {
+    let server = Server::start().await;
+    let start = |user| {
+        let mut chat = Plain::start(&server, user, "dee");
+        chat.until("connected");
+        chat
+    };
+    let (mut ann, mut bob, mut cyd) = (start("ann"), start("bob"), start("cyd"));
+    ann.line("/group Team");
+    ann.until("/open ");
+    ann.line("/open Team");
+    ann.until("-- Team (1 members) --");
+    ann.line("/invite");
+    let told = ann.until("may come in: /join ");
+    bob.line(&format!("/join {}", told.rsplit(' ').next().unwrap()));
+    ann.until("joined: bob");
+    ann.line("/invite cyd");
+    ann.until("invited cyd");
+    cyd.line("/invitations");
+    cyd.until("Team by ann");
+    cyd.line("/join Team");
+    ann.until("joined: cyd");
+    cyd.line("/invitations");
+    cyd.until("0 invitations");
+    cyd.line("/join Team");
+    cyd.until("not invited");
+    assert!(ann.finish() && bob.finish());
+}

@@ -135,6 +135,13 @@ fn weight(event: &Event) -> usize {
 
 /// Whether an event changes what is known of members, or of the conversation itself.
 pub fn changes_people(event: &Event) -> bool {
-    let about = [Kind::ConversationChanged, Kind::MessagePinned, Kind::MessageUnpinned, Kind::Trimmed];
+    let about = [
+        Kind::ConversationChanged,
+        Kind::MessagePinned,
+        Kind::MessageUnpinned,
+        Kind::InvitationCreated,
+        Kind::InvitationEnded,
+        Kind::Trimmed,
+    ];
     event.changes_members() || about.contains(&event.kind)
 }

@@ -52,6 +52,7 @@ fn key(partition: &Partition) -> Key {
         Partition::Conversations(tenant, part) => {
             (8, tenant.as_str().to_owned(), String::new(), 0, 0, i64::from(*part))
         }
+        Partition::Received(tenant, user) => none(7, tenant.as_str(), user.as_str().to_owned()),
     }
 }
 

@@ -94,6 +94,7 @@ fn everything_is_stored_as_before() {
         ("key of a directory", keys::partition(&Partition::Directory(name("default")))),
         ("key of retention", keys::partition(&Partition::Retention(name("default")))),
         ("key of a tenant's conversations", keys::partition(&Partition::Conversations(name("default"), 9))),
+        ("key of received", keys::partition(&Partition::Received(name("default"), name("alice")))),
         ("key of a row", keys::row(b"p", b"a\0b")),
         ("index row", values::encode_index(-1)),
         ("static columns", values::encode_statics(&statics())),

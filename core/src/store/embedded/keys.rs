@@ -92,6 +92,7 @@ pub fn partition(partition: &Partition) -> Vec<u8> {
         Partition::Retention(tenant) => key.bytes(&[6]).name(tenant),
         Partition::Account(tenant, user) => key.bytes(&[9]).name(tenant).name(user),
         Partition::Conversations(tenant, part) => key.bytes(&[8]).name(tenant).bytes(&[*part]),
+        Partition::Received(tenant, user) => key.bytes(&[7]).name(tenant).name(user),
     }
     .0
 }

@@ -100,6 +100,8 @@ pub async fn partitions_are_apart(store: &dyn Store, promises: Promises) {
         Partition::Conversations(user("t"), 0),
         Partition::Conversations(user("t"), 1),
         Partition::Conversations(user("ta"), 0),
+        Partition::Received(user("t"), user("a")),
+        Partition::Received(user("t"), user("ab")),
         Partition::Memberships(user("t"), user("a")),
         Partition::Memberships(user("t"), user("ab")),
         Partition::Memberships(user("ta"), user("b")),

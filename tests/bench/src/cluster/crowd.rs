@@ -156,8 +156,8 @@ async fn seed(
                 let row = Bytes::copy_from_slice(place.conversation.0.as_bytes());
                 memberships.push((user, Cell { row, ..cell }));
             }
-            // Nobody here asks what is unread, or for what is public.
-            fold::Place::Markers | fold::Place::Directory => {}
+            // Nobody here asks what is unread, or for what is public, or is invited.
+            fold::Place::Markers | fold::Place::Directory | fold::Place::Received(_) => {}
         }
     }
     // What the first generation of views reflects.
