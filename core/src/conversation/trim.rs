@@ -159,7 +159,8 @@ impl Conversation {
         floor: Floor,
         by: &Trimmer<'_>,
     ) -> Result<Step, StoreError> {
-        let further = floor.seq > by.at.floor().seq;
+        // The server itself says nothing that changes nothing: if the floor is there already, somebody else trimmed it.
+        let further = by.asked.is_none() || floor.seq > by.at.floor().seq;
         if further {
             retention::note(&self.shared, &self.place, floor.seq, true).await?;
         }

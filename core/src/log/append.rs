@@ -115,12 +115,17 @@ impl Log {
         let mut rows = self.store.dedupe(&self.bucket(first), &ids, Read::Serial).await?.into_iter();
         let found = entries.iter().map(|e| e.event.id.and_then(|_| rows.next().flatten())).collect();
         let now = self.tail().await?;
-        if now.floor().seq >= first {
-            // What a bucket that was trimmed says now it says of another: whether the batch was in it isn't known any more,
-            // and to decide about it again would refuse for good what may have been done.
+        let floor = now.floor();
+        if floor.seq < first {
+            return Ok(Appended::Again(now, found));
+        }
+        // What a bucket that was trimmed says now it says of another. Ids that are newer than all that was trimmed were not in
+        // it; of others nobody knows any more, and to decide about them again would refuse for good what may have been done.
+        let newer = |entry: &Entry| entry.event.id.is_none_or(|id| id.time_ms() > floor.id_max);
+        if !entries.iter().all(newer) {
             return Err(StoreError::Unknown("the bucket was trimmed meanwhile".into()));
         }
-        Ok(Appended::Again(now, found))
+        Ok(Appended::Again(now, vec![None; entries.len()]))
     }
 
     fn after(&self, tail: &Tail, entries: &[Entry], now: i64) -> Statics {

@@ -5,7 +5,7 @@
 //! - [`store`], [`bus`]: the models, with their anomalies. [`node`]: a real node over them.
 //! - [`phone`]: who writes. [`device`]: who listens. [`reader`]: who looks things up. [`fold`]: the plain fold of a log;
 //!   [`invited`]: of its invitations.
-//! - [`world`]: one simulation. [`rare`]: what it came to. [`cases`], [`outages`], [`retention`]: single stories.
+//! - [`world`]: one simulation. [`rare`]: what it came to. [`cases`], [`outages`], [`retention`], [`administration`]: single stories.
 //!   [`noticed`]: what nodes notice themselves of a damaged store. - here: many simulations.
 //!
 //! What breaks a plausible implementation, and where it is tried by name (what chance can come to, by seeds as well; which
@@ -36,12 +36,14 @@
 //! | a lane's subscription silently gone; a bus emptied; a second's receipts lost | by seeds: [`fate`], [`trouble`] |
 //! | an edit before the page with its message; a crash after Reset | of clients: not here |
 //! | retention: a crash after each step, an opening held back across a deletion | [`retention`], and by seeds |
+//! | several events of one request, a trimming on request: a crash after each step | [`administration`] |
 //! | idle past retention, then send, retry, rebuild, resume | `it::retention::an_idle_conversation_...` |
 //! | erasure | not implemented yet, so not simulated |
 //! | a real coordinator stopped, a real bus stopped | need the real ones |
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod administration;
 mod bus;
 mod cases;
 mod device;
