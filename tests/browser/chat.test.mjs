@@ -143,6 +143,27 @@ describe('conversations', () => {
   });
 });
 
+describe('a link', () => {
+  it('lets in whoever has it, and says what it is to', async () => {
+    await alice.create('Group', 'Club', 'bob');
+    await alice.page.getByRole('button', { name: 'Invite by link' }).click();
+    const link = await alice.page.getByLabel('Link').inputValue();
+    const frank = await Person.join(browser, server, 'frank');
+    await frank.page.goto(link);
+    const dialog = frank.page.getByRole('dialog');
+    await dialog.getByRole('heading', { name: 'Club' }).waitFor();
+    await dialog.getByRole('button', { name: 'Join' }).click();
+    await frank.page.getByRole('heading', { name: 'Club', level: 2 }).waitFor();
+    await dialog.waitFor({ state: 'detached' });
+    await frank.send('Thanks for the link');
+    await alice.sees('Thanks for the link');
+    await frank.page.goto('/#/join/nonsense');
+    await dialog.getByRole('alert').waitFor();
+    assert.deepEqual(frank.complaints, []);
+    await frank.context.close();
+  });
+});
+
 describe('people', () => {
   it('are shown as they want to be', async () => {
     await alice.page.getByTitle('How others see you').click();

@@ -314,3 +314,37 @@ it('shows people as they want to be shown, and asks for many at once', async () 
   await alice.rename('');
   expect(alice.nameOf('alice')).toBe('alice');
 });
+
+it('lets people in by a link, whose secret is made once', async () => {
+  server.open('club', ConversationKind.GROUP, 'Club', ['alice']);
+  const [alice, bob] = [join('alice'), join('bob')];
+  await online(alice);
+  await online(bob);
+  const link = alice.invitations.newLink();
+  const token = await alice.invitations.link('club', link, 0);
+  expect(await alice.invitations.link('club', link, 0)).toBe(token);
+  expect(link.secret.some((byte) => byte !== 0)).toBe(true);
+  expect((await bob.invitations.preview(token)).title).toBe('Club');
+  expect(await bob.join(token)).toBe('club');
+  expect(bob.state().conversations.map((it) => it.id)).toContain('club');
+  await expect(bob.join('another')).rejects.toThrow('no such invitation');
+});
+
+it('shows what one is invited to, until it is answered', async () => {
+  server.open('club', ConversationKind.GROUP, 'Club', ['alice']);
+  server.invited.set('bob', ['club']);
+  const bob = join('bob');
+  const titles = () => bob.state().invitations.map((it) => it.title);
+  await vi.waitFor(() => expect(titles()).toEqual(['Club']));
+  const [invitation] = bob.state().invitations;
+  if (!invitation) throw new Error('there is none');
+  await bob.invitations.decline(invitation);
+  expect(titles()).toEqual([]);
+  // Another comes while one is attached.
+  server.invited.set('bob', ['club']);
+  const value = { body: { case: 'account' as const, value: { area: AccountArea.INVITATIONS } } };
+  server.push({ case: 'ephemeral', value });
+  await vi.waitFor(() => expect(titles()).toEqual(['Club']));
+  expect(await bob.join(invitation)).toBe('club');
+  await vi.waitFor(() => expect(titles()).toEqual([]));
+});

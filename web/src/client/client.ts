@@ -6,6 +6,7 @@
 //   fold, info  events -> messages, info    outbox    what is to be sent, with its ids
 //   overlay     outbox over messages        storage   what is kept across reloads
 //   people      who is here, who types      names     how people are shown
+//   invitations inviting and being invited
 //
 // Nothing in this folder knows React.
 
@@ -16,6 +17,8 @@ import { ServerClock } from './clock';
 import type { Summary, View } from './conversation';
 import { openStorage } from './database';
 import { explain } from './errors';
+import { Invitations } from './invitations';
+import type { Invitation } from './invitations';
 import type { Event, Kind, Operation, PresenceStatus } from './model';
 import { Names } from './names';
 import { Outbox } from './outbox';
@@ -40,11 +43,14 @@ export interface State {
   readonly complete: boolean;
   /** Changes when anybody's presence or name does. */
   readonly presence: number;
+  /** What the user is invited to by name. */
+  readonly invitations: readonly Invitation[];
   readonly notice: Notice | null;
 }
 
 export class NexusClient {
   readonly me: string;
+  readonly invitations: Invitations;
   readonly #api: Api;
   readonly #people: People;
   readonly #names: Names;
@@ -70,12 +76,21 @@ export class NexusClient {
       (users) => calls.names(api, users),
       () => this.#present(),
     );
+    this.invitations = new Invitations(
+      api,
+      () => this.newId(),
+      () => this.#tell(),
+    );
     this.#sync = new Sync(api, user, storage, this.#clock, this.#people, {
       changed: (id) => this.#changed(id),
       linked: (link) => this.#linked(link),
       arrived: (id, events) => this.#arrived(id, events),
-      caughtUp: () => void this.#refreshPresence(),
+      caughtUp: () => {
+        void this.#refreshPresence();
+        void this.invitations.refresh();
+      },
       renamed: () => this.#names.forget(user),
+      invited: () => void this.invitations.refresh(),
     });
     this.#outbox = new Outbox(storage, this.#clock, (entry) => calls.transmit(api, entry), {
       changed: (id) => this.#changed(id),
@@ -119,6 +134,7 @@ export class NexusClient {
       conversations: this.#list(),
       complete: this.#complete,
       presence: this.#presence,
+      invitations: this.invitations.received,
       notice: this.#notice,
     };
     return this.#state;
@@ -224,6 +240,12 @@ export class NexusClient {
     users: readonly string[],
   ): Promise<string> {
     return this.#sync.describe(await calls.create(this.#api, clientId, kind, title, users)).id;
+  }
+
+  /** Joins by a link's token, or by an invitation that names the user. Answers with the conversation's id. */
+  async join(by: string | Invitation): Promise<string> {
+    const { id, seq } = await this.invitations.accept(by);
+    return this.#sync.describe(await calls.conversation(this.#api, id, seq, {})).id;
   }
 
   async addMembers(id: string, clientId: string, users: readonly string[]): Promise<void> {

@@ -37,6 +37,8 @@ export interface SyncListener {
   caughtUp(): void;
   /** The user's own name has changed, on another device. */
   renamed(): void;
+  /** What the user is invited to has changed. */
+  invited(): void;
 }
 
 export class Sync implements Listener {
@@ -217,6 +219,7 @@ export class Sync implements Listener {
       }
       case 'account':
         if (body.value.area === AccountArea.PROFILE) this.#listener.renamed();
+        if (body.value.area === AccountArea.INVITATIONS) this.#listener.invited();
         break;
       default:
     }

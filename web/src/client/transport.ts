@@ -7,6 +7,7 @@ import { AccountService } from '../gen/nexus/v1/account_pb';
 import { ConversationService } from '../gen/nexus/v1/conversation_pb';
 import { DevelopmentService } from '../gen/nexus/v1/development_pb';
 import { HistoryService } from '../gen/nexus/v1/history_pb';
+import { InvitationService } from '../gen/nexus/v1/invitation_pb';
 import { MarkerService } from '../gen/nexus/v1/marker_pb';
 import { MessageService } from '../gen/nexus/v1/message_pb';
 import { PresenceService } from '../gen/nexus/v1/presence_pb';
@@ -21,6 +22,7 @@ export interface Api {
   readonly conversations: Client<typeof ConversationService>;
   readonly development: Client<typeof DevelopmentService>;
   readonly history: Client<typeof HistoryService>;
+  readonly invitations: Client<typeof InvitationService>;
   readonly markers: Client<typeof MarkerService>;
   readonly messages: Client<typeof MessageService>;
   readonly presence: Client<typeof PresenceService>;
@@ -33,6 +35,7 @@ export function api(transport: Transport): Api {
     conversations: createClient(ConversationService, transport),
     development: createClient(DevelopmentService, transport),
     history: createClient(HistoryService, transport),
+    invitations: createClient(InvitationService, transport),
     markers: createClient(MarkerService, transport),
     messages: createClient(MessageService, transport),
     presence: createClient(PresenceService, transport),

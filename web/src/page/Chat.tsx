@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'react';
 import { Banner } from './Banner';
-import { useClient, useNexus, useOpenConversation } from './hooks';
+import { useClient, useLink, useNexus, useOpenConversation } from './hooks';
+import { Join } from './Invitations';
 import { NewConversation } from './NewConversation';
 import { Profile } from './Profile';
 import { Sidebar } from './Sidebar';
@@ -14,6 +15,7 @@ export function Chat({ onLeave }: { readonly onLeave: (reason: string | null) =>
   const client = useClient();
   const { link, conversations, complete } = useNexus();
   const [id, open] = useOpenConversation();
+  const token = useLink();
   const [creating, setCreating] = useState(false);
   const [renaming, setRenaming] = useState(false);
   const newest = conversations[0]?.id;
@@ -36,8 +38,8 @@ export function Chat({ onLeave }: { readonly onLeave: (reason: string | null) =>
   }, [client]);
 
   useEffect(() => {
-    if (newest && (missing || (id === null && matchMedia(WIDE).matches))) open(newest);
-  }, [id, missing, newest, open]);
+    if (token === null && newest && (missing || (id === null && matchMedia(WIDE).matches))) open(newest);
+  }, [id, token, missing, newest, open]);
 
   useEffect(() => {
     const total = conversations.reduce((sum, it) => sum + it.unread, 0);
@@ -70,6 +72,7 @@ export function Chat({ onLeave }: { readonly onLeave: (reason: string | null) =>
           }}
         />
       )}
+      {token !== null && <Join token={token} onClose={() => open(null)} onOpen={open} />}
       {renaming && <Profile onClose={() => setRenaming(false)} />}
       <Toast />
     </div>

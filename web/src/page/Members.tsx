@@ -7,6 +7,7 @@ import { NAME } from '../client/session';
 import { Avatar } from './Avatar';
 import { useClient, useName, useNexus } from './hooks';
 import { CloseIcon } from './icons';
+import { InviteLink } from './Invitations';
 
 interface Props {
   readonly view: View;
@@ -56,7 +57,10 @@ export function Members({ view, info, onClose }: Props) {
         )}
       </ul>
       {info.kind !== 'direct' && (info.role === 'admin' || info.role === 'owner') && (
-        <AddMember id={info.id} />
+        <>
+          <AddMember id={info.id} />
+          <InviteLink id={info.id} />
+        </>
       )}
     </aside>
   );

@@ -2,6 +2,7 @@ import type { Summary } from '../client/conversation';
 import { Avatar } from './Avatar';
 import { briefTime } from './format';
 import { useClient, useName, useNames, useNexus, useNow, useTitle } from './hooks';
+import { Received } from './Invitations';
 import { LeaveIcon, Mark, MoonIcon, PlusIcon } from './icons';
 import { toggleTheme } from './theme';
 
@@ -27,6 +28,7 @@ export function Sidebar({ openId, onOpen, onNew, onRename, onLeave }: Props) {
           <span className="visually-hidden">New conversation</span>
         </button>
       </header>
+      <Received onOpen={onOpen} />
       <nav className="conversations" aria-label="Conversations">
         <ul>
           {conversations.map((it) => (

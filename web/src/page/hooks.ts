@@ -30,6 +30,21 @@ function idInHash(): string | null {
   return hash.startsWith(HASH) ? decodeURIComponent(hash.slice(HASH.length)) : null;
 }
 
+const JOIN = '#/join/';
+
+function tokenInHash(): string | null {
+  const { hash } = window.location;
+  return hash.startsWith(JOIN) ? decodeURIComponent(hash.slice(JOIN.length)) : null;
+}
+
+/** The link by which somebody came, if they came by one. */
+export function useLink(): string | null {
+  return useSyncExternalStore((changed) => {
+    window.addEventListener('hashchange', changed);
+    return () => window.removeEventListener('hashchange', changed);
+  }, tokenInHash);
+}
+
 /** The open conversation, kept in the address, so that "back" works on a phone. */
 export function useOpenConversation(): [string | null, (id: string | null) => void] {
   const [id, setId] = useState(idInHash);

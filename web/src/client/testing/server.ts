@@ -12,10 +12,12 @@ import { DevelopmentService } from '../../gen/nexus/v1/development_pb';
 import { EventSchema } from '../../gen/nexus/v1/event_pb';
 import type { Event } from '../../gen/nexus/v1/event_pb';
 import { HistoryService } from '../../gen/nexus/v1/history_pb';
+import { InvitationService } from '../../gen/nexus/v1/invitation_pb';
 import { MarkerService } from '../../gen/nexus/v1/marker_pb';
 import { MessageService } from '../../gen/nexus/v1/message_pb';
 import { PresenceService } from '../../gen/nexus/v1/presence_pb';
 import { AttachResponseSchema, ResetReason, StreamService } from '../../gen/nexus/v1/stream_pb';
+import type { InvitationReference } from '../../gen/nexus/v1/invitation_pb';
 import type { AttachResponse } from '../../gen/nexus/v1/stream_pb';
 import { foldMessages } from './history';
 import { Queue } from './queue';
@@ -49,6 +51,10 @@ export class ModelServer {
   readonly received: string[] = [];
   /** The cursors of each Attach. */
   readonly attached: (readonly [string, number][])[] = [];
+  /** Who waits for whose answer: by user, the conversations that they are invited to. */
+  readonly invited = new Map<string, string[]>();
+  /** Tokens of links, each with its conversation. */
+  readonly links = new Map<string, string>();
   /** How people want to be shown. */
   readonly names = new Map<string, string>();
   /** The users of each GetProfiles. */
@@ -138,6 +144,41 @@ export class ModelServer {
         return { profile: { user: user(context), displayName } };
       },
     });
+    router.service(InvitationService, {
+      createInvitation: ({ conversationId, secret, clientId }, context) => {
+        const token = `${clientId}-${secret.length}`;
+        this.links.set(token, conversationId);
+        const log = this.log(conversationId);
+        const value = { role: Role.MEMBER };
+        const { seq } = this.append(log, user(context), clientId, 0, { case: 'invitationCreated', value });
+        return { receipt: { seq }, token };
+      },
+      getInvitation: ({ invitation }) => {
+        const log = this.log(this.#invitedTo(invitation?.by));
+        return { invitation: { conversationId: log.id, title: log.title, memberCount: log.members.size } };
+      },
+      listReceivedInvitations: (_, context) => ({
+        invitations: (this.invited.get(user(context)) ?? []).map((id) => ({
+          conversationId: id,
+          seq: 1n,
+          title: this.log(id).title,
+          inviter: 'alice',
+        })),
+      }),
+      acceptInvitation: ({ invitation, clientId }, context) => {
+        const log = this.log(this.#invitedTo(invitation?.by));
+        const me = user(context);
+        this.invited.delete(me);
+        log.members.set(me, Role.MEMBER);
+        const value = { members: [{ user: me, role: Role.MEMBER }] };
+        const { seq } = this.append(log, me, clientId, 1, { case: 'membersAdded', value });
+        return { conversationId: log.id, receipt: { seq } };
+      },
+      declineInvitation: (_, context) => {
+        this.invited.delete(user(context));
+        return {};
+      },
+    });
     router.service(PresenceService, { setTyping: () => ({}), getPresence: () => ({ presences: [] }) });
     router.service(MarkerService, {
       setReadMarker: ({ conversationId, seq }, context) => {
@@ -193,6 +234,12 @@ export class ModelServer {
         this.#mutate(context, ids, { case: 'reactionRemoved', value: { reaction } }),
     });
   };
+
+  #invitedTo(by: InvitationReference['by'] | undefined): string {
+    const id = by?.case === 'named' ? by.value.conversationId : this.links.get(by?.value ?? '');
+    if (id === undefined) throw new ConnectError('no such invitation', Code.NotFound);
+    return id;
+  }
 
   #mutate(
     context: HandlerContext,
