@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
+import type { SubmitEvent } from 'react';
 import { explain } from '../client/errors';
 import type { Invitation, NewLink } from '../client/invitations';
 import { useClient, useName, useNexus } from './hooks';
@@ -73,7 +74,9 @@ export function Join({ token, onClose, onOpen }: JoinProps) {
     client.invitations.preview(token).then(setInvitation, (cause: unknown) => setError(explain(cause)));
   }, [client, token]);
 
-  const join = () => {
+  const join = (event: SubmitEvent) => {
+    event.preventDefault();
+    if (busy) return;
     setBusy(true);
     client
       .join(token)
@@ -84,30 +87,32 @@ export function Join({ token, onClose, onOpen }: JoinProps) {
 
   return (
     <dialog ref={dialog} className="dialog" onClose={onClose} aria-labelledby="join-title">
-      <header>
-        <h2 id="join-title">{invitation ? invitation.title : 'Invitation'}</h2>
-        <button type="button" className="button icon-button" onClick={onClose} title="Close">
-          <CloseIcon />
-          <span className="visually-hidden">Close</span>
-        </button>
-      </header>
-      {invitation && (
-        <>
-          <p>{invitation.topic}</p>
+      <form onSubmit={join}>
+        <header>
+          <h2 id="join-title">{invitation ? invitation.title : 'Invitation'}</h2>
+          <button type="button" className="button icon-button" onClick={onClose} title="Close">
+            <CloseIcon />
+            <span className="visually-hidden">Close</span>
+          </button>
+        </header>
+        {invitation?.topic && <p>{invitation.topic}</p>}
+        {invitation && (
           <p className="hint">
             {inviter} invites you. {invitation.memberCount}{' '}
             {invitation.memberCount === 1 ? 'member' : 'members'} so far.
           </p>
-          <button className="button primary wide" disabled={busy} onClick={join}>
+        )}
+        {error && (
+          <p className="hint error" role="alert">
+            {error}
+          </p>
+        )}
+        {invitation && (
+          <button className="button primary wide" disabled={busy} autoFocus>
             {invitation.member ? 'Open' : 'Join'}
           </button>
-        </>
-      )}
-      {error && (
-        <p className="hint error" role="alert">
-          {error}
-        </p>
-      )}
+        )}
+      </form>
     </dialog>
   );
 }
@@ -137,7 +142,7 @@ export function InviteLink({ id }: { readonly id: string }) {
         </button>
       ) : (
         <label className="field">
-          <span>Good for {LINK_DAYS} days, for anybody who has it</span>
+          <span>Whoever has it may join, for {LINK_DAYS} days</span>
           <input readOnly value={link} aria-label="Link" onFocus={(event) => event.target.select()} />
         </label>
       )}
