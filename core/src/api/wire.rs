@@ -2,12 +2,12 @@
 
 use crate::{
     conversation::{
-        Markers,
+        Head, Markers,
         history::Look,
-        rows::{Member, MessageRow, Text},
+        rows::{About, Member, MessageRow, Text},
         survey::Survey,
     },
-    domain::{Event, Seq, User},
+    domain::{Event, Place, Seq, User},
 };
 use nexus_proto::v1;
 use tonic::Status;
@@ -59,10 +59,9 @@ pub fn member(user: &User, row: &Member) -> v1::Member {
 }
 
 /// A conversation without anything of one user's own.
-pub fn surveyed(survey: &Survey) -> v1::Conversation {
-    let (about, head) = (&survey.about, &survey.head);
+fn of_everybody(place: &Place, about: &About, head: &Head) -> v1::Conversation {
     v1::Conversation {
-        id: survey.place.conversation.to_string(),
+        id: place.conversation.to_string(),
         kind: about.kind,
         title: about.title.clone(),
         topic: about.topic.clone(),
@@ -82,6 +81,11 @@ pub fn surveyed(survey: &Survey) -> v1::Conversation {
     }
 }
 
+/// A conversation as those see it who look after it.
+pub fn surveyed(survey: &Survey) -> v1::Conversation {
+    of_everybody(&survey.place, &survey.about, &survey.head)
+}
+
 /// A conversation as one user sees it.
 pub fn conversation(
     look: &Look,
@@ -94,28 +98,14 @@ pub fn conversation(
     let peer = about.pair.iter().find(|name| name.as_str() != user.as_str());
     let current = look.intervals.current();
     v1::Conversation {
-        id: look.place.conversation.to_string(),
-        kind: about.kind,
-        title: about.title.clone(),
-        topic: about.topic.clone(),
-        visibility: about.visibility,
-        post_role: about.post_role,
-        slow_mode_seconds: about.slow_mode_seconds,
-        creator: about.creator.clone(),
-        created_at_ms: about.created_at,
         peer: peer.cloned().unwrap_or_default(),
-        member_count: about.members,
-        last_seq: head.last_seq,
-        message_count: head.messages,
-        last_at_ms: head.last_at,
-        floor: head.floor,
         role: look.role.map_or(0, |role| role as i32),
         member_since: current.map_or(0, |span| span.from),
         read_seq: markers.read,
         unread_count: current.map_or(0, |_| head.unread(markers.read_messages)),
         mention_count: mentions,
-        pinned: about.pinned.clone(),
         preferences: current.map(|_| preferences),
         reflects: look.reflects,
+        ..of_everybody(&look.place, about, head)
     }
 }
